@@ -1,0 +1,72 @@
+# Bulkhead's commands. "make help" lists them; everything they need and miss, they install (as root).
+PREFIX ?= /usr
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+SWIFT ?= swift
+STRIP ?= strip
+BUILD_DIR ?= .build/release
+# Warmer than the rest of .lab: what the lab installs at boot.
+TREE := .lab/tree
+
+LIBDIR = $(DESTDIR)$(PREFIX)/lib/bulkhead
+
+.DEFAULT_GOAL := help
+.PHONY: help demo shell test bench lint build install install-test tree image packages clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## install what is missing, build, boot the lab and show the main job
+	@lab/prepare
+	@lab/run --deadline 300 lab/demo.sh
+
+shell: ## a shell inside the lab, with everything installed (Ctrl-A X ends it)
+	@lab/prepare
+	@lab/shell
+
+test: ## all unit tests and all lab scenarios
+	@lab/test
+
+bench: ## the benchmark (WORK=block|net|... chooses a part)
+	@lab/prepare
+	@lab/bench $(WORK)
+
+lint: ## formatting, shell scripts, warnings
+	@lab/lint
+
+build: packages ## the release build
+	$(SWIFT) build -c release --static-swift-stdlib
+
+install: ## what BUILD_DIR holds, to DESTDIR and PREFIX (/usr)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/drivers $(DESTDIR)$(SYSCONFDIR)/bulkhead
+	install -m 755 $(BUILD_DIR)/bulkheadd $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(BUILD_DIR)/bulkheadctl $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(BUILD_DIR)/bulkhead-broker $(BUILD_DIR)/bulkhead-jail $(LIBDIR)/
+	$(STRIP) $(DESTDIR)$(PREFIX)/sbin/bulkheadd $(DESTDIR)$(PREFIX)/bin/bulkheadctl $(LIBDIR)/bulkhead-broker $(LIBDIR)/bulkhead-jail
+	@$(MAKE) --no-print-directory install-driver-nvme
+	@lab/install-files '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)'
+
+install-test: install-driver-hostile ## the drivers that only tests use
+
+install-driver-%:
+	install -d $(LIBDIR)/drivers
+	install -m 755 $(BUILD_DIR)/udriver-$* $(LIBDIR)/drivers/
+	$(STRIP) $(LIBDIR)/drivers/udriver-$*
+	install -m 644 udrivers/$*/$*.toml $(LIBDIR)/drivers/
+
+tree: build ## the build, installed for the lab
+	@rm -rf $(TREE)
+	@$(MAKE) --no-print-directory install install-test DESTDIR=$(TREE)
+
+image: packages ## the lab's root image and kernel
+	@lab/image >/dev/null
+	@lab/kernel >/dev/null
+
+packages: ## the Debian packages that are missing
+	@lab/ensure-packages
+
+clean: ## removes the build and the lab's runs
+	rm -rf .build .lab/runs .lab/tree
+
+distclean: clean ## and the lab's images and downloads
+	rm -rf .lab

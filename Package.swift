@@ -1,0 +1,98 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Drivers, jail and broker are fully static executables: they start in an empty root directory.
+let fullyStatic: [LinkerSetting] = [.unsafeFlags(["-static-executable"])]
+
+let package = Package(
+  name: "bulkhead",
+  products: [
+    .executable(name: "bulkheadd", targets: ["bulkheadd"]),
+    .executable(name: "bulkheadctl", targets: ["bulkheadctl"]),
+    .executable(name: "bulkhead-broker", targets: ["bulkhead-broker"]),
+    .executable(name: "bulkhead-jail", targets: ["bulkhead-jail"]),
+    .executable(name: "udriver-nvme", targets: ["udriver-nvme"]),
+    .executable(name: "udriver-hostile", targets: ["udriver-hostile"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+  ],
+  targets: [
+    // Thin C and system libraries
+    .target(name: "CBulkhead", cSettings: [.define("_GNU_SOURCE", to: "1")]),
+    .systemLibrary(name: "CLibPCI", pkgConfig: "libpci", providers: [.apt(["libpci-dev"])]),
+    .systemLibrary(
+      name: "CLibNL", pkgConfig: "libnl-genl-3.0 libnl-route-3.0",
+      providers: [.apt(["libnl-genl-3-dev", "libnl-route-3-dev"])]),
+    .systemLibrary(
+      name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+
+    // Both sides of the trust line
+    .target(name: "Platform", dependencies: ["CBulkhead"]),
+    .target(name: "Protocol", dependencies: ["Platform"]),
+    .target(name: "Virtqueue", dependencies: ["CBulkhead", "Platform"]),
+
+    // The untrusted side
+    .target(name: "DriverKit", dependencies: ["CBulkhead", "Platform", "Protocol", "Virtqueue"]),
+    .target(
+      name: "NVMe", dependencies: ["DriverKit"], path: "udrivers/nvme",
+      exclude: ["main", "nvme.toml"]),
+    .executableTarget(
+      name: "udriver-nvme", dependencies: ["NVMe"], path: "udrivers/nvme/main",
+      linkerSettings: fullyStatic),
+    .executableTarget(
+      name: "udriver-hostile", dependencies: ["DriverKit", "NVMe", "CBulkhead"],
+      path: "udrivers/hostile", exclude: ["hostile.toml"], linkerSettings: fullyStatic),
+
+    // The trusted side
+    .target(name: "PCI", dependencies: ["CBulkhead", "CLibPCI", "Platform"]),
+    .target(name: "VFIO", dependencies: ["CBulkhead", "Platform"]),
+    .target(name: "Netlink", dependencies: ["CLibNL", "Platform"]),
+    .target(name: "Jail", dependencies: ["CBulkhead", "CSeccomp", "Platform", "Protocol"]),
+    .target(
+      name: "Broker",
+      dependencies: ["CBulkhead", "Jail", "Platform", "Protocol", "VFIO", "Virtqueue"]),
+    .target(
+      name: "NBDProxy", dependencies: ["Broker", "Platform", "Protocol", "Virtqueue"],
+      path: "proxies/nbd"),
+    .target(
+      name: "Control", dependencies: []),
+    .target(
+      name: "Supervisor",
+      dependencies: [
+        "CBulkhead", "Control", "Netlink", "PCI", "Platform", "Protocol", "TOMLKit",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    .executableTarget(
+      name: "bulkheadd",
+      dependencies: [
+        "Supervisor", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "bulkheadctl",
+      dependencies: [
+        "Control", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "bulkhead-broker", dependencies: ["Broker", "NBDProxy"], linkerSettings: fullyStatic),
+    .executableTarget(
+      name: "bulkhead-jail", dependencies: ["Jail"], linkerSettings: fullyStatic),
+
+    // Tests: one folder a module
+    .testTarget(name: "PlatformTests", dependencies: ["Platform"]),
+    .testTarget(name: "ProtocolTests", dependencies: ["Protocol"]),
+    .testTarget(name: "VirtqueueTests", dependencies: ["Virtqueue"]),
+    .testTarget(name: "PCITests", dependencies: ["PCI"]),
+    .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink"]),
+    .testTarget(name: "JailTests", dependencies: ["Jail"]),
+    .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
+    .testTarget(name: "NVMeTests", dependencies: ["NVMe"]),
+    .testTarget(name: "BrokerTests", dependencies: ["Broker"]),
+    .testTarget(name: "NBDProxyTests", dependencies: ["NBDProxy"]),
+    .testTarget(name: "SupervisorTests", dependencies: ["Supervisor", "Control"]),
+  ]
+)

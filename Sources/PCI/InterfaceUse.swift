@@ -1,0 +1,35 @@
+import Platform
+
+/// Finds out which network interfaces hang on a PCI device and who uses them.
+struct InterfaceUse {
+  let tree: KernelTree
+  let probe: any HostProbe
+
+  private static let up: UInt64 = 0x1  // IFF_UP
+
+  func interfaces(of address: PCIAddress) -> [String] {
+    guard let root = tree.resolved("bus/pci/devices/\(address)") else { return [] }
+    return tree.names("class/net").filter { tree.resolved("class/net/\($0)")?.hasPrefix(root + "/") == true }
+  }
+
+  func refusals(for device: PCIDevice) -> [Refusal] {
+    interfaces(of: device.address).flatMap { name -> [Refusal] in
+      var found: [Refusal] = []
+      if let master = tree.linkName("class/net/\(name)/master") {
+        found.append(
+          Refusal(
+            code: "interface-enslaved", message: "\(name) of \(device.summary) belongs to \(master)",
+            hint: "ip link set \(name) nomaster, then try again", overridable: true))
+      }
+      let addresses = probe.addresses(ofInterface: name)
+      if (tree.number("class/net/\(name)/flags") ?? 0) & InterfaceUse.up != 0, !addresses.isEmpty {
+        found.append(
+          Refusal(
+            code: "interface-in-use",
+            message: "\(name) of \(device.summary) is up with \(addresses.joined(separator: ", "))",
+            hint: "ip link set \(name) down, then try again", overridable: true))
+      }
+      return found
+    }
+  }
+}

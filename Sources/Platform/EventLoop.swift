@@ -1,0 +1,166 @@
+import CBulkhead
+import Glibc
+
+/// A point in time on the monotonic clock, in nanoseconds.
+public typealias Nanoseconds = Int64
+
+/// Now, on the monotonic clock.
+@inline(__always)
+public func monotonicNow() -> Nanoseconds { bh_monotonic_ns() }
+
+/// One thread, one loop: files, timers, and work to poll for while busy.
+///
+/// It needs no file of its own (ppoll, not epoll), so a driver's open files stay exactly those of its manifest. Nothing
+/// is allocated while it runs unless a source is added. Handlers run on the thread that called ``run()``.
+public final class EventLoop {
+  /// Names a source for its removal.
+  public struct Token: Hashable, Sendable { let value: Int }
+
+  private struct Source {
+    var token: Int
+    var events: Int16
+    var handler: (Int16) -> Void
+  }
+
+  private struct Timer {
+    var token: Int
+    var due: Nanoseconds
+    var interval: Nanoseconds
+    var handler: () -> Void
+  }
+
+  private var polled: [pollfd] = []
+  private var sources: [Source] = []
+  private var timers: [Timer] = []
+  private var pollers: [() -> Bool] = []
+  private var nextToken = 0
+  private var running = false
+  private var changed = false
+  /// How long to go on polling after the last work was found, before sleeping. 0: always sleep.
+  public var spin: Nanoseconds = 0
+  /// How often the loop slept and was woken.
+  public private(set) var wakeups: UInt64 = 0
+
+  public init() {}
+
+  /// Calls `handler` with the poll(2) `revents` whenever `file` is ready for `events` (POLLIN, POLLOUT).
+  @discardableResult
+  public func watch(_ file: Int32, events: Int32 = POLLIN, handler: @escaping (Int16) -> Void) -> Token {
+    let token = makeToken()
+    polled.append(pollfd(fd: file, events: Int16(events), revents: 0))
+    sources.append(Source(token: token.value, events: Int16(events), handler: handler))
+    changed = true
+    return token
+  }
+
+  /// Changes what a watched file is waited for; 0 leaves only hang-up and error.
+  public func setEvents(_ events: Int32, for token: Token) {
+    guard let index = sources.firstIndex(where: { $0.token == token.value }) else { return }
+    sources[index].events = Int16(events)
+    polled[index].events = Int16(events)
+  }
+
+  /// Calls `handler` after `delay`, then every `interval` if that is not 0.
+  @discardableResult
+  public func after(_ delay: Nanoseconds, every interval: Nanoseconds = 0, handler: @escaping () -> Void) -> Token {
+    let token = makeToken()
+    timers.append(Timer(token: token.value, due: monotonicNow() + delay, interval: interval, handler: handler))
+    return token
+  }
+
+  /// Adds work that is looked for before each sleep; it returns whether it found any.
+  public func poll(_ poller: @escaping () -> Bool) { pollers.append(poller) }
+
+  /// Forgets a file or a timer. The file is not closed.
+  public func remove(_ token: Token) {
+    if let index = sources.firstIndex(where: { $0.token == token.value }) {
+      sources.remove(at: index)
+      polled.remove(at: index)
+      changed = true
+    }
+    timers.removeAll { $0.token == token.value }
+  }
+
+  /// Makes ``run()`` return after the handler that runs now.
+  public func stop() { running = false }
+
+  /// Runs until ``stop()``.
+  /// - Throws: ``Failure`` `ppoll` if the kernel refuses to wait.
+  public func run() throws(Failure) {
+    running = true
+    var busyUntil: Nanoseconds = 0
+    while running {
+      var worked = false
+      for poller in pollers where poller() { worked = true }
+      var wait = timeUntilNextTimer()
+      if spin > 0 {
+        let now = monotonicNow()
+        if worked { busyUntil = now + spin }
+        if now < busyUntil { wait = 0 }
+      } else if worked {
+        wait = 0
+      }
+      try turn(waiting: wait)
+    }
+  }
+
+  /// One round: waits at most `nanoseconds` (< 0: until something happens), then runs what is due.
+  public func turn(waiting nanoseconds: Nanoseconds) throws(Failure) {
+    let ready = polled.withUnsafeMutableBufferPointer { bh_ppoll($0.baseAddress, UInt64($0.count), nanoseconds) }
+    if nanoseconds != 0 { wakeups &+= 1 }
+    if ready != -EINTR { try checked(ready, "ppoll", "wait for events") }
+    if ready > 0 { dispatch(ready) }
+    fireTimers()
+  }
+
+  private func dispatch(_ ready: Int32) {
+    var left = ready
+    changed = false
+    var index = 0
+    while left > 0, index < polled.count {
+      let events = polled[index].revents
+      if events != 0 {
+        left -= 1
+        sources[index].handler(events)
+        // The list moved under us: what is still ready is reported again by the next round.
+        if changed { return }
+      }
+      index += 1
+    }
+  }
+
+  private func fireTimers() {
+    guard !timers.isEmpty else { return }
+    let now = monotonicNow()
+    var index = 0
+    while index < timers.count {
+      guard timers[index].due <= now else {
+        index += 1
+        continue
+      }
+      let timer = timers[index]
+      if timer.interval > 0 {
+        // Skip the beats that were missed, so that a stopped process does not catch up in a burst.
+        timers[index].due = max(timer.due + timer.interval, now + 1)
+        index += 1
+      } else {
+        timers.remove(at: index)
+      }
+      let count = timers.count
+      timer.handler()
+      if timers.count != count { return }
+    }
+  }
+
+  private func timeUntilNextTimer() -> Nanoseconds {
+    var earliest: Nanoseconds?
+    for timer in timers where earliest.map({ timer.due < $0 }) ?? true { earliest = timer.due }
+    guard let earliest else { return -1 }
+    return max(0, earliest - monotonicNow())
+  }
+
+  private func makeToken() -> Token {
+    nextToken += 1
+    return Token(value: nextToken)
+  }
+}

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# Part of lib.sh: the lab's devices, and the life of bulkheadd.
+
+# Fixed by lab/lib/machine.sh.
+nvme_address() { echo "0000:0$((${1:-0} + 1)):00.0"; }
+e1000e_address() { echo 0000:03:00.0; }
+virtio_net_address() { echo 0000:04:00.0; }
+edu_address() { echo 0000:05:00.0; }
+
+# driver_of ADDRESS: the kernel driver that has the device, or "none".
+driver_of() {
+  local link=/sys/bus/pci/devices/$1/driver
+  if [ -e "$link" ]; then basename "$(readlink "$link")"; else echo none; fi
+}
+# group_of ADDRESS: the number of its IOMMU group.
+group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
+
+# kernel_block_device ADDRESS [NAMESPACE]: /dev/nvmeXnY of an NVMe device that the kernel drives.
+kernel_block_device() {
+  local path
+  path=$(find "/sys/bus/pci/devices/$1/nvme/" -mindepth 2 -maxdepth 2 -name "nvme*n${2:-1}" | head -1)
+  [ -n "$path" ] && echo "/dev/${path##*/}"
+}
+
+# bind ADDRESS DRIVER: gives the device to that kernel driver; "none" clears the override and probes again.
+bind() {
+  local device=/sys/bus/pci/devices/$1
+  [ ! -e "$device/driver" ] || echo "$1" >"$device/driver/unbind"
+  if [ "$2" = none ]; then echo >"$device/driver_override"; else echo "$2" >"$device/driver_override"; fi
+  echo "$1" >/sys/bus/pci/drivers_probe
+}
+
+BULKHEADD_PID_FILE=/run/lab-bulkheadd.pid
+
+bulkheadd_pid() { cat "$BULKHEADD_PID_FILE"; }
+bulkheadd_runs() { kill -0 "$(bulkheadd_pid)" 2>/dev/null; }
+
+# start_bulkheadd [ARGUMENT...]: in a session of its own, logging to /lab/out/bulkheadd.log; waits until it
+# answers bulkheadctl, and fails when it ends before.
+start_bulkheadd() {
+  local log=$LAB_OUT/bulkheadd.log limit=$((SECONDS + 30)) mark
+  echo "--- $LAB_SCENARIO: bulkheadd $*" >>"$log"
+  mark=$(wc -l <"$log")
+  # shellcheck disable=SC2016 # expanded by the inner bash
+  setsid /bin/bash -c 'echo $$ >"$0"; exec /usr/sbin/bulkheadd "$@"' "$BULKHEADD_PID_FILE" "$@" \
+    >>"$log" 2>&1 </dev/null &
+  eventually 5 test -s "$BULKHEADD_PID_FILE"
+  until bulkheadctl list >/dev/null 2>&1; do
+    if ! bulkheadd_runs || [ "$SECONDS" -ge "$limit" ]; then
+      tail -n "+$((mark + 1))" "$log" | tail -n 20
+      echo "bulkheadd does not answer"
+      return 1
+    fi
+    sleep 0.2
+  done
+}
+
+# stop_bulkheadd [SIGNAL]: TERM by default; waits for its end, and fails (after KILL) when that takes over 30 s.
+stop_bulkheadd() {
+  local pid status=0
+  [ -s "$BULKHEADD_PID_FILE" ] || return 0
+  pid=$(bulkheadd_pid)
+  kill -s "${1:-TERM}" "$pid" 2>/dev/null || true
+  if ! eventually 30 lab_gone "$pid"; then
+    kill -KILL "$pid" 2>/dev/null || true
+    status=1
+  fi
+  rm -f "$BULKHEADD_PID_FILE"
+  return $status
+}
+# A process that ended but was not yet waited for is gone too.
+lab_gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null || [ ! -d "/proc/$1" ]; }
+
+# pids_of NAME: the processes whose executable is called so, oldest first ("" when there are none).
+pids_of() { pgrep --exact -- "${1:0:15}" || true; }

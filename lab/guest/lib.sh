@@ -1,0 +1,135 @@
+# shellcheck shell=bash
+# The library of scenarios, sourced before each. A scenario is a bash script under "set -euo pipefail";
+# a command that fails outside of a check ends it as failed.
+#
+#   check NAME COMMAND...     one test: COMMAND (often a function) runs in a subshell under set -e;
+#                             status 0 passes, 77 (see skip) skips, all else fails; the scenario goes on
+#   test_begin NAME ... test_pass | test_fail MESSAGE | test_skip MESSAGE     one test by hand
+#   skip REASON               inside a checked function: skips that test
+#   fail REASON               inside a checked function: fails it with this message
+#   on_exit COMMAND...        runs at the scenario's end, last first
+#   eventually SECONDS COMMAND...   repeats COMMAND until it succeeds; fails after SECONDS
+# See also lib-bulkhead.sh.
+set -euo pipefail
+
+LAB_OUT=/lab/out
+LAB_SCENARIO=${LAB_SCENARIO:-interactive}
+lab_test='' lab_started=0 lab_count=0 lab_failures=0 lab_exit_commands=()
+
+lab_json() {
+  local text=$1
+  text=${text//\\/\\\\} text=${text//\"/\\\"} text=${text//$'\n'/\\n} text=${text//$'\t'/ }
+  printf '"%s"' "${text//[[:cntrl:]]/}"
+}
+
+# lab_record TEST OUTCOME MESSAGE: appends one result.
+lab_record() {
+  local seconds=$((SECONDS - lab_started))
+  lab_count=$((lab_count + 1))
+  [ "$2" != failed ] || lab_failures=$((lab_failures + 1))
+  printf '{"scenario":%s,"test":%s,"outcome":"%s","seconds":%d,"message":%s}\n' \
+    "$(lab_json "$LAB_SCENARIO")" "$(lab_json "$1")" "$2" "$seconds" "$(lab_json "$3")" >>"$LAB_OUT/results.jsonl"
+  printf '%-7s %s%s (%d s)\n' "$2" "$1" "${3:+: $3}" "$seconds"
+}
+
+test_begin() {
+  [ -z "$lab_test" ] || test_fail "no verdict before the next test"
+  lab_test=$1 lab_started=$SECONDS
+  echo "lab: $LAB_SCENARIO: $1" >/dev/kmsg
+}
+lab_end() {
+  local name=${lab_test:?no test was begun}
+  lab_test=''
+  lab_record "$name" "$1" "${2:-}"
+}
+test_pass() { lab_end passed; }
+test_fail() { lab_end failed "${1:-}"; }
+test_skip() { lab_end skipped "${1:-}"; }
+
+skip() {
+  echo "$*"
+  exit 77
+}
+fail() {
+  echo "$*"
+  exit 1
+}
+
+check() {
+  local name=$1 status=0 log output
+  shift
+  log=$(mktemp)
+  test_begin "$name"
+  exec {output}> >(tee "$log" | sed -u 's/^/    /')
+  # Not in a condition: there "set -e" would be off inside the subshell.
+  set +e
+  (
+    trap - EXIT
+    trap 'echo "line $LINENO: $BASH_COMMAND"' ERR
+    set -eE
+    "$@"
+  ) >&"$output" 2>&1 {output}>&-
+  status=$?
+  set -e
+  # All output comes before the verdict, unless a process left behind keeps the pipe open.
+  exec {output}>&-
+  timeout 2 tail --pid=$! -s 0.05 -f /dev/null || true
+  case $status in
+    0) test_pass ;;
+    77) test_skip "$(tail -n 1 "$log")" ;;
+    *) test_fail "$(tail -n 5 "$log" | grep . || echo "status $status")" ;;
+  esac
+  rm -f "$log"
+}
+
+eventually() {
+  local limit=$((SECONDS + $1)) log
+  shift
+  log=$(mktemp)
+  until "$@" >"$log" 2>&1; do
+    if [ "$SECONDS" -ge "$limit" ]; then
+      tail -n 5 "$log"
+      echo "still not so: $*"
+      return 1
+    fi
+    sleep 0.2
+  done
+  rm -f "$log"
+}
+
+on_exit() { lab_exit_commands=("$(printf '%q ' "$@")" "${lab_exit_commands[@]}"); }
+
+# What the kernel says when something in it broke, since the scenario began.
+lab_kernel_complaints() {
+  dmesg | awk -v mark="lab: scenario $LAB_SCENARIO" 'index($0, mark) { lines = ""; next }
+    /BUG:|Oops|WARNING: CPU|general protection|blocked for more than|refcount_t|Call Trace/ { lines = lines $0 "\n" }
+    END { printf "%s", lines }'
+}
+
+lab_finish() {
+  local status=$? command complaints
+  set +e
+  if [ -n "$lab_test" ]; then
+    test_fail "ended with status $status in the middle of the test"
+  elif [ "$status" != 0 ]; then
+    lab_started=$SECONDS
+    lab_record "ends well" failed "status $status ${lab_failed_at:-}"
+  elif [ "$lab_count" = 0 ]; then
+    lab_record "has tests" failed "the scenario tested nothing"
+  fi
+  for command in "${lab_exit_commands[@]}"; do eval "$command"; done
+  complaints=$(lab_kernel_complaints)
+  [ -z "$complaints" ] || lab_record "the kernel does not complain" failed "$complaints"
+  [ "$lab_failures" = 0 ] && [ "$status" = 0 ]
+  exit
+}
+# Only a scenario is recorded; an interactive shell that sources this file just gets the functions.
+if [ "$LAB_SCENARIO" != interactive ]; then
+  trap 'lab_failed_at="line $LINENO: $BASH_COMMAND"' ERR
+  trap lab_finish EXIT
+else
+  set +euo pipefail
+fi
+
+# shellcheck source=lab/guest/lib-bulkhead.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib-bulkhead.sh"

@@ -4,9 +4,9 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 SWIFT ?= swift
 STRIP ?= strip
-BUILD_DIR ?= .build/release
-# Warmer than the rest of .lab: what the lab installs at boot.
-TREE := .lab/tree
+# SwiftPM's folder; another one lets several builds of one tree live side by side.
+SCRATCH ?= .build
+BUILD_DIR ?= $(SCRATCH)/release
 
 LIBDIR = $(DESTDIR)$(PREFIX)/lib/bulkhead
 
@@ -35,7 +35,7 @@ lint: ## formatting, shell scripts, warnings
 	@lab/lint
 
 build: packages ## the release build
-	$(SWIFT) build -c release --static-swift-stdlib
+	$(SWIFT) build --scratch-path $(SCRATCH) -c release --static-swift-stdlib
 
 install: ## what BUILD_DIR holds, to DESTDIR and PREFIX (/usr)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/drivers $(DESTDIR)$(SYSCONFDIR)/bulkhead
@@ -54,9 +54,8 @@ install-driver-%:
 	$(STRIP) $(LIBDIR)/drivers/udriver-$*
 	install -m 644 udrivers/$*/$*.toml $(LIBDIR)/drivers/
 
-tree: build ## the build, installed for the lab
-	@rm -rf $(TREE)
-	@$(MAKE) --no-print-directory install install-test DESTDIR=$(TREE)
+tree: packages ## the release build, installed in .lab/tree for the lab
+	@SCRATCH=$(SCRATCH) lab/build-tree
 
 image: packages ## the lab's root image and kernel
 	@lab/image >/dev/null

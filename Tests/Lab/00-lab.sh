@@ -64,10 +64,12 @@ tap_and_vhost() {
 }
 
 cgroup_controllers() {
-  local controller
-  for controller in memory pids cpu; do grep -qw "$controller" /sys/fs/cgroup/cgroup.subtree_control; done
+  local file=/sys/fs/cgroup/cgroup.subtree_control
+  echo '+memory +pids +cpu' >$file
+  grep -w memory $file | grep -w pids | grep -w cpu
   mkdir /sys/fs/cgroup/lab-check
-  [ -w /sys/fs/cgroup/lab-check/memory.max ] && [ -w /sys/fs/cgroup/lab-check/pids.max ]
+  local limit
+  for limit in memory pids cpu; do [ -w "/sys/fs/cgroup/lab-check/$limit.max" ]; done
   rmdir /sys/fs/cgroup/lab-check
 }
 

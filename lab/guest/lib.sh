@@ -133,3 +133,5 @@ fi
 
 # shellcheck source=lab/guest/lib-bulkhead.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib-bulkhead.sh"
+# shellcheck source=lab/guest/lib-disk.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib-disk.sh"

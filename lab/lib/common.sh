@@ -53,12 +53,49 @@ locked() {
 
 # ticking TOPIC COMMAND...: runs a quiet command and says every 15 s that it still runs.
 ticking() {
-  local topic=$1 ticker status=0
+  local topic=$1
   shift
-  (while sleep 15; do say "$topic" "still at it"; done) &
+  with_ticker "$topic" /dev/null "$@"
+}
+
+# logging TOPIC LOG COMMAND...: runs a talkative command into LOG and says every 15 s where it is; when it
+# fails, the errors in LOG, or its end, go to stderr.
+logging() {
+  local topic=$1 log=$2 status=0
+  shift 2
+  : >"$log"
+  with_ticker "$topic" "$log" "$@" >"$log" 2>&1 || status=$?
+  if [ "$status" != 0 ]; then
+    { grep -E -A 3 '(error|fatal error):' "$log" || tail -n 40 "$log"; } | head -n 80 >&2
+    say "$topic" "failed with status $status; all of it: $log"
+  fi
+  return "$status"
+}
+
+# with_ticker TOPIC LOG COMMAND...: while COMMAND runs, the last line of LOG goes to our stderr every 15 s.
+with_ticker() {
+  local topic=$1 log=$2 ticker status=0
+  shift 2
+  tick "$topic" "$log" >/dev/null 2>&"$LAB_STDERR" &
   ticker=$!
   "$@" || status=$?
   kill "$ticker" 2>/dev/null || true
   wait "$ticker" 2>/dev/null || true
   return "$status"
+}
+tick() {
+  local quiet last
+  # A read that times out sleeps without a child process that would outlive the killed ticker.
+  exec {quiet}<> <(:)
+  while true; do
+    read -r -t 15 -u "$quiet" || true
+    last=$(tail -n 1 "$2" | tr '\r' '\n' | tail -n 1 | cut -c1-100)
+    say "$1" "${last:-still at it}"
+  done
+}
+exec {LAB_STDERR}>&2
+
+# The toolchain is the one thing that we cannot install from Debian.
+have_swift() {
+  command -v swift >/dev/null || die "swift is not on the PATH. Install Swift 6.3 from swift.org, then run this again."
 }

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# Part of lib.sh: NVMe disks under Bulkhead.
+
+# configure TEXT: writes /etc/bulkhead/bulkhead.toml (standard input when TEXT is missing) and nothing beside it.
+configure() {
+  mkdir -p /etc/bulkhead
+  rm -rf /etc/bulkhead/bulkhead.d
+  if [ $# -gt 0 ]; then printf '%s\n' "$1"; else cat; fi >/etc/bulkhead/bulkhead.toml
+}
+
+# device_entry NAME ADDRESS [DRIVER [LINES]]: the text of one [[device]].
+device_entry() {
+  printf '[[device]]\nname = "%s"\naddress = "%s"\ndriver = "%s"\n%s\n' "$1" "$2" "${3:-nvme}" "${4:-}"
+}
+
+# status DEVICE FIELD: one field of "bulkheadctl --json status", such as state or outlet.units.0.kernelDevice;
+# empty where it is missing.
+status() {
+  bulkheadctl status --json "$1" | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+if isinstance(value, dict) and "devices" in value: value = value["devices"]
+if isinstance(value, list): value = value[0]
+for part in sys.argv[1].split("."):
+    if value is None: break
+    value = value[int(part)] if isinstance(value, list) and int(part) < len(value) else value.get(part) if isinstance(value, dict) else None
+print("" if value is None else value)' "$2"
+}
+
+# violations DEVICE NAME: how many of that kind were counted.
+violations() {
+  bulkheadctl status --json "$1" | python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+devices = value["devices"] if isinstance(value, dict) and "devices" in value else value if isinstance(value, list) else [value]
+print(sum(v["count"] for d in devices for v in d["violations"] if v["name"] == sys.argv[1]))' "$2"
+}
+
+# is_in_state DEVICE STATE
+is_in_state() { [ "$(status "$1" state)" = "$2" ]; }
+# is_generation DEVICE NUMBER: that driver, or a later one, runs.
+is_generation() { [ "$(status "$1" state)" = running ] && [ "$(status "$1" generation)" -ge "$2" ]; }
+
+# start_disks ENTRY...: configures these devices, starts bulkheadd and waits until the first one runs.
+start_disks() {
+  local entry
+  for entry in "$@"; do printf '%s\n' "$entry"; done | configure
+  start_bulkheadd
+  eventually 30 is_in_state "$(sed -n 's/^name = "\(.*\)"/\1/p' <<<"$1")" running
+}
+
+# disk_of DEVICE [UNIT]: its /dev/nbdN.
+disk_of() { status "$1" "outlet.units.${2:-0}.kernelDevice"; }
+
+# kill_driver DEVICE [SIGNAL]: hits the driver that runs now.
+kill_driver() { kill -s "${2:-KILL}" "$(status "$1" driverPid)"; }
+
+# canary_begin: starts the canary; CANARY_ADDRESS is where it is in physical memory.
+canary_begin() {
+  coproc CANARY { exec python3 /lab/share/guest/canary; }
+  read -r CANARY_ADDRESS <&"${CANARY[0]}"
+  export CANARY_ADDRESS
+}
+# canary_verdict: "intact" or "CHANGED".
+canary_verdict() {
+  local verdict
+  echo look >&"${CANARY[1]}"
+  read -r verdict <&"${CANARY[0]}"
+  echo "$verdict"
+}

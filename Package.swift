@@ -22,7 +22,7 @@ let package = Package(
   targets: [
     // Thin C and system libraries
     .target(name: "CBulkhead", cSettings: [.define("_GNU_SOURCE", to: "1")]),
-    .systemLibrary(name: "CLibPCI", pkgConfig: "libpci", providers: [.apt(["libpci-dev"])]),
+    .target(name: "CLibPCI", linkerSettings: [.linkedLibrary("pci")]),
     .systemLibrary(
       name: "CLibNL", pkgConfig: "libnl-genl-3.0 libnl-route-3.0",
       providers: [.apt(["libnl-genl-3-dev", "libnl-route-3-dev"])]),
@@ -54,11 +54,12 @@ let package = Package(
     .target(
       name: "Broker",
       dependencies: ["CBulkhead", "Jail", "Platform", "Protocol", "VFIO", "Virtqueue"]),
+    .target(name: "Emulation", dependencies: ["CBulkhead", "Platform", "VFIO"]),
     .target(
       name: "NBDProxy", dependencies: ["Broker", "Platform", "Protocol", "Virtqueue"],
       path: "proxies/nbd"),
     .target(
-      name: "Control", dependencies: []),
+      name: "Control", dependencies: ["PCI", "Platform"], exclude: ["io.bulkhead.varlink"]),
     .target(
       name: "Supervisor",
       dependencies: [
@@ -92,6 +93,7 @@ let package = Package(
     .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"]),
     .testTarget(name: "BrokerTests", dependencies: ["Broker"]),
+    .testTarget(name: "EmulationTests", dependencies: ["Emulation"]),
     .testTarget(name: "NBDProxyTests", dependencies: ["NBDProxy"]),
     .testTarget(name: "SupervisorTests", dependencies: ["Supervisor", "Control"]),
   ]

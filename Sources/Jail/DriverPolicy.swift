@@ -25,7 +25,7 @@ extension SeccompPolicy {
     let interrupts = ArgumentCondition.files(DriverFile.interrupts..<DriverFile.kicks, "interrupts")
     let queues = ArgumentCondition.files(
       DriverFile.kicks..<DriverFile.calls + Int32(DriverFile.maximumQueues), "queue eventfds")
-    let flags = UInt64(MSG_DONTWAIT.rawValue | MSG_NOSIGNAL.rawValue)
+    let flags = UInt64(Int(MSG_DONTWAIT) | Int(MSG_NOSIGNAL))
     return SeccompRule.each("read", of: queues, because: "resets the eventfd of a kick or a call")
       + SeccompRule.each("write", of: queues, because: "signals a queue's eventfd")
       + SeccompRule.each("read", of: interrupts, because: "resets the eventfd of an interrupt")

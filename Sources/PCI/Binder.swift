@@ -74,8 +74,9 @@ public struct Binder {
     guard sysfs.exists(path) else { return }
     try write(record.formerOverride ?? "\n", to: "\(path)/driver_override", "pci-release")
     let now = sysfs.linkName("\(path)/driver")
-    if now != nil, now == record.formerDriver { return }
-    if now == driver { try unbind(record.address, "pci-release") }
+    // Whoever else has it by now was given it by the administrator, or it has never left its driver.
+    if let now, now == record.formerDriver || now != driver { return }
+    try unbind(record.address, "pci-release")
     guard let former = record.formerDriver else { return }
     try write(record.address.description, to: "bus/pci/drivers_probe", "pci-release")
     if waitForDriver(path, { $0 != nil }), sysfs.linkName("\(path)/driver") == former { return }

@@ -1,7 +1,7 @@
 import CLibPCI
 import Platform
 
-/// All PCI functions of the machine, by libpci. Only this file calls libpci (see Sources/CLibPCI/shim.h).
+/// All PCI functions of the machine, by libpci.
 public struct PCIBus: Sendable {
   let tree: KernelTree
   private let namesFile: String?

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
-#include <linux/fcntl.h>
 #include <linux/prctl.h>
 
 /* Any system call, for what has no wrapper here; tests use it to try what a jail must refuse. */
@@ -39,7 +38,7 @@ static inline int bh_dup_to(int fd, int number, int flags) {
 }
 /* Executes the file behind `fd`; returns only if it failed. */
 static inline int bh_exec_file(int fd, char *const *argv, char *const *envp) {
-    return syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH) < 0 ? -errno : 0;
+    return syscall(SYS_execveat, fd, "", argv, envp, 0x1000 /* AT_EMPTY_PATH */) < 0 ? -errno : 0;
 }
 
 /* Identity */

@@ -1,0 +1,59 @@
+import Glibc
+import Platform
+import Protocol
+
+/// What happens once in each heartbeat interval while a driver serves, and at no other time: an idle broker is woken by
+/// nothing else.
+extension BrokerSession {
+  func beginHeartbeat(_ driver: DriverSession) {
+    if let timer = driver.timer { loop.remove(timer) }
+    let interval = Nanoseconds(configuration.heartbeatInterval) * 1_000_000
+    driver.timer = loop.after(interval, every: interval) { [unowned self] in self.beat() }
+  }
+
+  func endHeartbeat(_ driver: DriverSession) {
+    if let timer = driver.timer { loop.remove(timer) }
+    driver.timer = nil
+    listen(to: driver, true)
+  }
+
+  /// While a driver serves and says nothing but pong, its socket is read here only: the answer to one ping is taken when
+  /// the next is sent, so that a heartbeat wakes the broker once. A hang-up is noticed at once all the same.
+  private func beat() {
+    receiveFromDriver()
+    guard let driver, !driver.isLost else { return }
+    switch driver.heartbeat.beat(now: monotonicNow()) {
+    case .missed:
+      Log.error("driver \(driver.generation) did not answer for \(configuration.heartbeatTimeout) ms")
+      return lose(.unresponsive)
+    case .ping(let sequence):
+      do throws(Failure) { try driver.send(.ping(sequence: sequence)) } catch {
+        // Its socket is full or closed; the missing answer, or the hang-up, will tell.
+        Log.debug("ping \(sequence): \(error)")
+      }
+    }
+    listen(to: driver, driver.heardMore)
+    driver.heardMore = false
+    watchInterrupts()
+    proxy.tick()
+  }
+
+  private func listen(to driver: DriverSession, _ listening: Bool) {
+    guard let token = driver.socketToken, driver.isListening != listening else { return }
+    driver.isListening = listening
+    loop.setEvents(listening ? POLLIN : 0, for: token)
+  }
+
+  /// A vector that storms is switched off; what the driver makes of that is its business.
+  private func watchInterrupts() {
+    guard let interruptWatch else { return }
+    for vector in storms.storms(interruptWatch.read(), now: monotonicNow()) {
+      do throws(Failure) {
+        try device.backing.setInterrupt(device.interruptKind, vector: vector, eventfd: nil)
+      } catch {
+        Log.error("switching off interrupt \(vector): \(error)")
+      }
+      violated(.interruptStorm, "more than \(configuration.interruptLimit) a second at vector \(vector), switched off")
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/// The calls of `io.bulkhead`: method names, parameters and results.
+public enum Service {
+  public static let interface = "io.bulkhead"
+  public static let defaultSocket = "/run/bulkhead/io.bulkhead"
+
+  public enum Method: String, CaseIterable, Sendable {
+    case list = "List"
+    case status = "Status"
+    case start = "Start"
+    case stop = "Stop"
+    case restart = "Restart"
+    case check = "Check"
+    case monitor = "Monitor"
+
+    public var qualifiedName: String { "\(Service.interface).\(rawValue)" }
+  }
+
+  public struct ListParameters: Codable, Sendable {
+    public var all: Bool?
+    public init(all: Bool? = nil) { self.all = all }
+  }
+
+  /// Of Status and Check, where the device may be left out, and of Start and Restart.
+  public struct DeviceParameters: Codable, Sendable {
+    public var device: String?
+    public init(device: String? = nil) { self.device = device }
+  }
+
+  public struct StopParameters: Codable, Sendable {
+    public var device: String?
+    public var force: Bool?
+    public init(device: String, force: Bool? = nil) {
+      self.device = device
+      self.force = force
+    }
+  }
+
+  public struct NoParameters: Codable, Sendable {
+    public init() {}
+  }
+
+  public struct DevicesReply: Codable, Sendable {
+    public var devices: [Device]
+    public init(devices: [Device]) { self.devices = devices }
+  }
+
+  public struct DeviceReply: Codable, Sendable {
+    public var device: Device
+    public init(device: Device) { self.device = device }
+  }
+
+  public struct ChecksReply: Codable, Sendable {
+    public var checks: [IsolationCheck]
+    public init(checks: [IsolationCheck]) { self.checks = checks }
+  }
+
+  public struct EventReply: Codable, Sendable {
+    public var event: Event
+    public init(event: Event) { self.event = event }
+  }
+
+  /// Something that happened, as `Monitor` streams it.
+  public struct Event: Codable, Sendable, Equatable {
+    /// Seconds since 1970.
+    public var time: Int
+    /// `state`, `violation`, `dma-fault`, `unit`, `failure` or `configuration`.
+    public var kind: String
+    public var address: String
+    public var name: String?
+    public var state: String?
+    public var text: String
+
+    public init(time: Int, kind: String, address: String, name: String?, state: String?, text: String) {
+      self.time = time
+      self.kind = kind
+      self.address = address
+      self.name = name
+      self.state = state
+      self.text = text
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import PCI
+
+/// Everything that the administrator has said: the devices, and the drivers that are installed for them.
+public struct Configuration: Sendable {
+  public var entries: [DeviceEntry]
+  public var drivers: [InstalledDriver]
+
+  public init(entries: [DeviceEntry] = [], drivers: [InstalledDriver] = []) {
+    self.entries = entries
+    self.drivers = drivers
+  }
+
+  /// The names of the drivers that claim a device.
+  public func drivers(for device: PCIDevice) -> [String] {
+    drivers.filter { $0.fit(device) != nil }.map(\.manifest.name)
+  }
+
+  /// What is to be done with a device: nil if the configuration does not name it.
+  /// - Throws: ``ConfigurationIssue`` where two entries mean it, or no driver is to be had.
+  public func assignment(of device: PCIDevice, among devices: [PCIDevice]) throws(ConfigurationIssue) -> Assignment? {
+    let fitting = entries.filter { $0.match.fits(device) }
+    guard let entry = fitting.first else { return nil }
+    if fitting.count > 1 {
+      throw ConfigurationIssue(
+        fitting[1].location,
+        "a second entry for \(device.address): the one at \(entry.location) means it too",
+        hint: "a device has one entry: remove one, or make their address, id or class more exact")
+    }
+    return Assignment(
+      device: device, name: name(of: device, by: entry, among: devices), entry: entry,
+      driver: try driver(for: device, by: entry))
+  }
+
+  private func name(of device: PCIDevice, by entry: DeviceEntry, among devices: [PCIDevice]) -> String {
+    guard let name = entry.name else { return DeviceEntry.defaultName(device.address) }
+    let isAlone = !devices.contains { $0.address != device.address && !$0.isBridge && entry.match.fits($0) }
+    return isAlone ? name : "\(name)-\(DeviceEntry.defaultName(device.address).dropFirst("pci-".count))"
+  }
+
+  private func driver(for device: PCIDevice, by entry: DeviceEntry) throws(ConfigurationIssue) -> InstalledDriver? {
+    let location = entry.settings.driverLocation ?? entry.location
+    switch entry.settings.driver {
+    case .some(.none), nil: return nil
+    case .named(let name):
+      // The loader has seen to it that there is one.
+      return drivers.first { $0.manifest.name == name }
+    case .automatic:
+      let ranked = drivers.compactMap { driver in driver.fit(device).map { (driver: driver, fit: $0) } }
+      guard let best = ranked.map(\.fit).max() else {
+        throw ConfigurationIssue(
+          location, "no installed driver claims \(device.summary)",
+          hint: Suggestion.hint(for: "", among: drivers.map(\.manifest.name), what: "drivers") + "; name one to use it all the same")
+      }
+      let winners = ranked.filter { $0.fit == best }
+      guard winners.count == 1 else {
+        let names = winners.map { "\"\($0.driver.manifest.name)\"" }.joined(separator: " and ")
+        throw ConfigurationIssue(location, "\(names) both claim \(device.summary)", hint: "name one of them as driver")
+      }
+      return winners[0].driver
+    }
+  }
+}
+
+/// A device with what the configuration wants of it.
+public struct Assignment: Equatable, Sendable {
+  public var device: PCIDevice
+  public var name: String
+  public var entry: DeviceEntry
+  /// Nil: held for the sake of its group, without a driver.
+  public var driver: InstalledDriver?
+}

@@ -1,0 +1,122 @@
+import Platform
+
+/// What the configuration says of a device beyond which one it is. The values given here are the built-in defaults;
+/// `[defaults]` changes them for all devices, an entry for its own.
+public struct DeviceSettings: Equatable, Sendable {
+  public enum Driver: Equatable, Sendable {
+    /// By the ids in the drivers' manifests.
+    case automatic
+    /// Bound to vfio-pci and left alone, so that another device of its IOMMU group can be used.
+    case none
+    case named(String)
+  }
+
+  public enum Start: String, CaseIterable, Sendable {
+    case auto
+    case manual
+  }
+
+  public var driver: Driver?
+  /// Where `driver` was said.
+  public var driverLocation: SourceLocation?
+  public var start = Start.auto
+  public var outlet = Outlet()
+  public var limits = Limits()
+  public var restart = Restart()
+  public var heartbeat = Heartbeat()
+  public var violations = Violations()
+  public var options: [Option] = []
+  /// Take the device although a file system or an interface is in use on it.
+  public var force = false
+
+  public init() {}
+
+  /// Where the rest of the machine uses the device.
+  public struct Outlet: Equatable, Sendable {
+    public enum Kernel: Equatable, Sendable {
+      case never
+      /// Without the kernel's NBD the device fails to start.
+      case required
+      /// Without the kernel's NBD there is only the socket.
+      case ifPresent
+    }
+
+    public enum Namespaces: String, CaseIterable, Sendable {
+      case first
+      case all
+    }
+
+    public var kernel = Kernel.required
+    /// Sockets between the kernel's block device and the broker, for each unit.
+    public var connections = 2
+    /// A Unix socket that speaks NBD.
+    public var socket = true
+    public var namespaces = Namespaces.first
+    public var readOnly = false
+  }
+
+  public struct Limits: Equatable, Sendable {
+    /// Bytes of the driver's own memory.
+    public var memory = 64 << 20
+    public var pids = 1
+    /// Percent of one processor; nil: no limit.
+    public var cpu: Int?
+    /// Bytes of the driver's DMA memory; nil: what its manifest asks for.
+    public var arena: Int?
+    /// Bytes of payload memory between outlet and device.
+    public var payload = 32 << 20
+    /// Virtqueues; nil: one for each processor, at most as many as the driver can serve, at most 4.
+    public var queues: Int?
+  }
+
+  public struct Restart: Equatable, Sendable {
+    public enum Policy: String, CaseIterable, Sendable {
+      case always
+      /// Not when the driver leaves by itself with status 0.
+      case onFailure = "on-failure"
+      case never
+    }
+
+    public var policy = Policy.always
+    /// Before the first restart; doubled for each that follows soon.
+    public var delay: Nanoseconds = 100_000_000
+    public var maximumDelay: Nanoseconds = 5_000_000_000
+    /// Restarts within ``interval`` after which the device is quarantined; 0: never.
+    public var burst = 10
+    public var interval: Nanoseconds = 60_000_000_000
+  }
+
+  public struct Heartbeat: Equatable, Sendable {
+    public var interval: Nanoseconds = 1_000_000_000
+    public var timeout: Nanoseconds = 5_000_000_000
+    /// From launch to ready.
+    public var start: Nanoseconds = 60_000_000_000
+  }
+
+  public struct Violations: Equatable, Sendable {
+    public enum Consequence: String, CaseIterable, Sendable {
+      case tolerate
+      case restart
+      case quarantine
+    }
+
+    /// So many of one driver are only counted.
+    public var tolerate = 3
+    /// What the next one leads to.
+    public var then = Consequence.quarantine
+    /// What a DMA access outside the arenas leads to, from the first one.
+    public var dmaFault = Consequence.restart
+  }
+
+  /// An option for the driver.
+  public struct Option: Equatable, Sendable {
+    public var name: String
+    public var value: String
+    public var location: SourceLocation
+
+    /// Where it was said does not matter.
+    public static func == (left: Option, right: Option) -> Bool {
+      left.name == right.name && left.value == right.value
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import Control
+import Netlink
+import PCI
+import Platform
+
+/// Which devices there are, and which of them are ours.
+extension Daemon {
+  /// Cleans up after a supervisor that did not end in order. What is configured keeps its record and its block devices,
+  /// and is taken up by its session; everything else is given back.
+  func recover(_ assignments: [Assignment]) {
+    for name in host.groups?.leftovers() ?? [] { host.groups?.remove(name) }
+    for record in host.state.loadAll() where !assignments.contains(where: { $0.device.address == record.address }) {
+      log.notice("an earlier supervisor left \(record.address) behind; giving it back")
+      for unit in record.units {
+        if let link = unit.link { FileText.remove(link) }
+        do throws(Failure) { try NBDControl().disconnect(index: unit.nbd) } catch { log.warning("\(error)") }
+      }
+      do throws(Failure) {
+        for binding in record.bindings { try host.binder.release(binding) }
+        host.state.remove(record.address)
+      } catch { log.error("\(error)") }
+    }
+  }
+
+  /// Makes sessions for all devices that the configuration names, and starts those that it wants started.
+  func adopt(_ assignments: [Assignment], _ devices: [PCIDevice]) {
+    for assignment in assignments {
+      makeSession(assignment.device.address, assignment.name, assignment.device, assignment, assignment.entry.settings)
+    }
+    for entry in configuration.entries {
+      guard let address = entry.match.address, sessions[address] == nil else { continue }
+      let isThere = devices.contains { $0.address == address }
+      log.warning("\(entry.location): \(address) is \(isThere ? "not what the entry says" : "not there (yet)")")
+      if !isThere { makeSession(address, entry.name ?? DeviceEntry.defaultName(address), nil, nil, entry.settings) }
+    }
+    for session in orderedSessions where session.state == .absent && session.device != nil {
+      session.controller.appeared()
+      startIfWanted(session)
+    }
+  }
+
+  @discardableResult
+  private func makeSession(
+    _ address: PCIAddress, _ name: String, _ device: PCIDevice?, _ assignment: Assignment?, _ settings: DeviceSettings
+  ) -> DeviceSession {
+    let session = DeviceSession(
+      address: address, name: name, device: device, assignment: assignment, settings: settings, host: host)
+    session.onAbsent = { [weak self] in self?.departed($0) }
+    sessions[address] = session
+    return session
+  }
+
+  func startIfWanted(_ session: DeviceSession) {
+    guard !isStopping, session.assignment?.driver != nil, session.controller.settings.start == .auto else { return }
+    session.controller.start()
+  }
+
+  func take(_ news: UeventFeed.News) {
+    guard !isStopping else { return }
+    switch news {
+    case .added(let address): appeared(address)
+    case .removed(let address): sessions[address]?.controller.disappeared()
+    case .lost:
+      guard let devices = try? host.bus.devices() else { return }
+      let present = Set(devices.map(\.address))
+      for session in orderedSessions where !present.contains(session.address) { session.controller.disappeared() }
+      for address in present.sorted() where sessions[address]?.state ?? .absent == .absent { appeared(address) }
+    }
+  }
+
+  private func appeared(_ address: PCIAddress) {
+    do throws(Failure) {
+      let devices = try host.bus.devices()
+      guard let device = devices.first(where: { $0.address == address }), !device.isBridge else { return }
+      do throws(ConfigurationIssue) {
+        guard let assignment = try configuration.assignment(of: device, among: devices) else { return }
+        let issues = IssueLog()
+        if let driver = assignment.driver { configuration.checkOptions(assignment.entry, driver, log: issues) }
+        if let issue = issues.issues.first { throw issue }
+        let session =
+          sessions[address]
+          ?? makeSession(address, assignment.name, device, assignment, assignment.entry.settings)
+        session.device = device
+        session.assignment = assignment
+        session.controller.appeared()
+        if session.state == .idle { startIfWanted(session) }
+      } catch { log.error("\(error)") }
+    } catch { log.error("\(error)") }
+  }
+
+  /// A device has gone for good, or has come back while it was being cleaned away.
+  private func departed(_ session: DeviceSession) {
+    guard session.state == .absent, sessions[session.address] === session else { return }
+    if FileText.exists("/sys/bus/pci/devices/\(session.address)") { return appeared(session.address) }
+    let isNamed = configuration.entries.contains { $0.match.address == session.address }
+    if !isNamed { sessions[session.address] = nil }
+  }
+
+  /// SIGHUP: reads the configuration anew. With errors the old one stays in force.
+  func reload() {
+    guard !isStopping else { return }
+    notification.send("RELOADING=1\nMONOTONIC_USEC=\(monotonicNow() / 1000)")
+    defer { notification.send("READY=1\nSTATUS=\(statusLine)") }
+    let issues = IssueLog()
+    let new = loader.load(log: issues)
+    guard let devices = try? host.bus.devices() else { return log.error("the devices could not be listed; nothing changed") }
+    let assignments = new.assignments(of: devices, log: issues)
+    guard issues.isEmpty else {
+      for issue in issues.issues { log.error("\(issue)") }
+      publish(event("configuration", "\(issues.issues.count) errors; the former configuration stays in force"))
+      return log.error("the former configuration stays in force")
+    }
+    configuration = new
+    apply(assignments)
+    adopt(assignments.filter { sessions[$0.device.address] == nil }, devices)
+    log.notice("configuration read: \(configuration.entries.count) entries")
+    publish(event("configuration", "read anew"))
+  }
+
+  private func apply(_ assignments: [Assignment]) {
+    for session in orderedSessions {
+      if let assignment = assignments.first(where: { $0.device.address == session.address }) {
+        update(session, assignment)
+      } else if session.device != nil {
+        session.log.notice("no longer in the configuration")
+        dismiss(session)
+      } else if !configuration.entries.contains(where: { $0.match.address == session.address }) {
+        sessions[session.address] = nil
+      }
+    }
+  }
+
+  private func update(_ session: DeviceSession, _ assignment: Assignment) {
+    let old = session.assignment
+    session.assignment = assignment
+    guard old?.entry.settings != assignment.entry.settings || old?.name != assignment.name else { return }
+    session.controller.update(assignment.entry.settings)
+    if session.state.isFree {
+      session.name = assignment.name
+    } else {
+      session.log.notice("settings changed: policy from now on, the rest when the device is stopped and started")
+    }
+  }
+
+  private func dismiss(_ session: DeviceSession) {
+    stop(session) { [weak self] in
+      guard let self, session.state.isFree, self.sessions[session.address] === session else { return }
+      self.sessions[session.address] = nil
+    }
+  }
+
+  func event(_ kind: String, _ text: String) -> Service.Event {
+    Service.Event(time: WallClock.seconds(), kind: kind, address: "", name: nil, state: nil, text: text)
+  }
+
+  /// Stops a device from whatever state, and then calls `done`.
+  func stop(_ session: DeviceSession, done: @escaping () -> Void) {
+    session.controller.stop()
+    session.whenSettled { session in
+      // It was not in a state to be stopped from then; it is now. A device that cannot be given back stays failed.
+      if !session.state.isFree, session.state != .failed, session.controller.stop() {
+        session.whenSettled { _ in done() }
+      } else {
+        done()
+      }
+    }
+  }
+
+  /// SIGTERM: gives every device back, then ends the loop.
+  func stopAll() {
+    guard !isStopping else { return }
+    isStopping = true
+    notification.send("STOPPING=1")
+    log.notice("stopping: every device is given back")
+    let held = orderedSessions.filter { !$0.state.isFree }
+    var left = held.count
+    guard left > 0 else { return loop.stop() }
+    for session in held {
+      for use in session.outlet?.uses() ?? [] { session.log.error("\(use) while it is taken away: data may be lost") }
+      stop(session) { [loop] in
+        left -= 1
+        if left == 0 { loop.stop() }
+      }
+    }
+  }
+}

@@ -1,0 +1,177 @@
+import Control
+import PCI
+import Platform
+
+/// The calls of `io.bulkhead`.
+extension Daemon: ServiceHandler {
+  func list(all: Bool, _ call: ServiceCall) {
+    refreshDevices()
+    var devices = orderedSessions.map(Device.init)
+    if all, let present = try? host.bus.devices() {
+      devices += present.filter { !$0.isBridge && sessions[$0.address] == nil }.map { Device($0, state: "unconfigured") }
+      devices.sort { $0.address < $1.address }
+    }
+    call.reply(Service.DevicesReply(devices: devices))
+  }
+
+  func status(_ device: String?, _ call: ServiceCall) {
+    refreshDevices()
+    var wanted = orderedSessions
+    if let device {
+      switch find(device) {
+      case .failure(let error):
+        guard error.name == .notConfigured, let address = PCIAddress(device),
+          let found = try? host.bus.device(at: address)
+        else { return call.fail(error) }
+        return call.reply(Service.DevicesReply(devices: [Device(found, state: "unconfigured")]))
+      case .success(let session): wanted = [session]
+      }
+    }
+    var left = wanted.count
+    let answer = { call.reply(Service.DevicesReply(devices: wanted.map(Device.init))) }
+    guard left > 0 else { return answer() }
+    for session in wanted {
+      session.refreshCounters {
+        left -= 1
+        if left == 0 { answer() }
+      }
+    }
+  }
+
+  /// Which kernel driver a device has changes without telling us.
+  private func refreshDevices() {
+    guard let devices = try? host.bus.devices() else { return }
+    for device in devices { sessions[device.address]?.device = device }
+  }
+
+  func check(_ device: String?, _ call: ServiceCall) {
+    var address: PCIAddress?
+    if let device {
+      address = PCIAddress(device) ?? sessions.values.first { $0.name == device }?.address
+      guard address != nil else { return call.fail(noSuchDevice(device)) }
+    }
+    let configuration = configuration
+    let held = sessions.values.filter { $0.assignment?.entry.settings.driver == DeviceSettings.Driver.none }
+    do throws(Failure) {
+      let checks = try IsolationInspector(tree: host.tree).checks(
+        of: address, claimed: Set(held.map(\.address)), drivers: { configuration.drivers(for: $0) })
+      call.reply(Service.ChecksReply(checks: checks))
+    } catch {
+      let name: ServiceError.Name = error.code == "pci-no-device" ? .noSuchDevice : .failed
+      call.fail(ServiceError(name, device: device ?? "", message: error.oneLine, hint: error.hint))
+    }
+  }
+
+  func monitor(_ call: ServiceCall) {
+    nextMonitor += 1
+    let number = nextMonitor
+    monitors[number] = call
+    call.whenClosed { [weak self] in self?.monitors[number] = nil }
+  }
+
+  func operate(_ method: Service.Method, _ device: String, force: Bool, _ call: ServiceCall) {
+    guard !isStopping else {
+      return call.fail(ServiceError(.invalidState, device: device, message: "bulkheadd is stopping"))
+    }
+    switch find(device) {
+    case .failure(let error): call.fail(error)
+    case .success(let session):
+      do throws(ServiceError) {
+        switch method {
+        case .stop: try stop(session, force: force)
+        case .restart: try start(session, again: true)
+        default: try start(session, again: false)
+        }
+        session.whenSettled { [weak self] in self?.answer(method, $0, call) }
+      } catch { call.fail(error) }
+    }
+  }
+
+  private func start(_ session: DeviceSession, again: Bool) throws(ServiceError) {
+    let device = "\(session.address)"
+    if session.state == .absent {
+      throw ServiceError(
+        .invalidState, device: device, message: "\(device) (\(session.name)) is not there",
+        hint: "plug it in; it starts by itself then")
+    }
+    if session.assignment?.driver == nil {
+      throw ServiceError(
+        .invalidState, device: device, message: "\(device) is held for the sake of its IOMMU group, without a driver",
+        hint: "give its entry a driver")
+    }
+    if again ? session.controller.restart() : session.controller.start() { return }
+    // Running, or on the way there.
+    if !again, !session.state.isEnding { return }
+    throw ServiceError(
+      .invalidState, device: device, message: "\(device) (\(session.name)) is \(session.state.label)",
+      hint: "wait until that is over: bulkheadctl status \(session.name)")
+  }
+
+  private func stop(_ session: DeviceSession, force: Bool) throws(ServiceError) {
+    let uses = session.outlet?.uses() ?? []
+    if !uses.isEmpty, !force {
+      throw ServiceError(
+        .inUse, device: "\(session.address)", message: uses.joined(separator: "; "),
+        hint: "unmount it first, or stop it with --force and lose what is not written yet")
+    }
+    if session.controller.stop() || session.state.isFree || session.state.isEnding { return }
+    throw ServiceError(
+      .invalidState, device: "\(session.address)",
+      message: "\(session.address) (\(session.name)) is \(session.state.label)", hint: "try again in a moment")
+  }
+
+  private func answer(_ method: Service.Method, _ session: DeviceSession, _ call: ServiceCall) {
+    let device = "\(session.address)"
+    let reason = session.controller.reason
+    let failure = session.controller.failure
+    switch session.state {
+    case .running where method != .stop, .idle where method == .stop, .absent where method == .stop,
+      .refused where method == .stop:
+      call.reply(Service.DeviceReply(device: Device(session)))
+    case .refused:
+      call.fail(
+        ServiceError(
+          .refused, device: device, message: "\(device) (\(session.name)) is not taken: \(reason)",
+          hint: session.controller.refusals.first?.hint ?? "",
+          reasons: session.controller.refusals.map(Reason.init)))
+    default:
+      call.fail(
+        ServiceError(
+          .failed, device: device,
+          message: "\(device) (\(session.name)) is \(session.state.label)" + (reason.isEmpty ? "" : ": \(reason)"),
+          hint: failure.flatMap { $0.hint.isEmpty ? nil : $0.hint } ?? "see the log of bulkheadd"))
+    }
+  }
+
+  private func noSuchDevice(_ text: String) -> ServiceError {
+    let names = sessions.values.map(\.name) + sessions.keys.map(\.description)
+    let near = Suggestion.nearest(to: text, among: names)
+    return ServiceError(
+      .noSuchDevice, device: text, message: "there is no device \"\(text)\"",
+      hint: near.map { "did you mean \"\($0)\"?" } ?? "bulkheadctl list --all shows all devices")
+  }
+
+  /// By name, or by address, full or short.
+  private func find(_ text: String) -> Result<DeviceSession, ServiceError> {
+    if let session = sessions.values.first(where: { $0.name == text }) { return .success(session) }
+    guard let address = PCIAddress(text) else { return .failure(noSuchDevice(text)) }
+    if let session = sessions[address] { return .success(session) }
+    guard let device = try? host.bus.device(at: address) else { return .failure(noSuchDevice(text)) }
+    return .failure(
+      ServiceError(
+        .notConfigured, device: text, message: "the configuration does not name \(device.summary)",
+        hint: "add a [[device]] with address = \"\(address)\" to \(loader.file), then reload: systemctl reload bulkhead"))
+  }
+}
+
+extension DeviceLifecycle.State {
+  /// On the way out of our hands.
+  fileprivate var isEnding: Bool {
+    switch self {
+    case .stoppingDriver, .quiescingToStop, .stoppingBroker, .tearingDown, .releasing, .removing, .discarding,
+      .abandoning, .withdrawing, .returning:
+      true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,170 @@
+import CBulkhead
+import Control
+import Glibc
+import Logging
+import PCI
+import Platform
+
+/// The supervisor: takes the devices that the configuration names, and looks after them until it is told to stop.
+public final class Daemon {
+  /// Status of a process whose configuration is wrong (sysexits(3), EX_CONFIG).
+  public static let configurationStatus: Int32 = 78
+
+  let loader: ConfigurationLoader
+  let loop = EventLoop()
+  let host: Host
+  let log: Logger
+  let notification = ServiceNotification()
+  var configuration = Configuration()
+  var sessions: [PCIAddress: DeviceSession] = [:]
+  var isStopping = false
+  var monitors: [Int: ServiceCall] = [:]
+  var nextMonitor = 0
+  let version: String
+
+  private var server: VarlinkServer?
+  private var uevents: UeventFeed?
+  private var kernelLog: KernelLog?
+  private var faults = DMAFaultParser()
+  private weak var lastFaulty: DeviceSession?
+  private var lock: Descriptor?
+
+  public init(loader: ConfigurationLoader, paths: Paths, log: Logger, version: String) {
+    self.loader = loader
+    self.log = log
+    self.version = version
+    host = Host(loop: loop, paths: paths, log: log, socketGroup: bh_group_id("bulkhead"))
+    host.publish = { [weak self] in self?.publish($0) }
+    host.heldMembers = { [weak self] in self?.heldMembers(of: $0) ?? [] }
+    host.groupOwner = { [weak self] in self?.owner(of: $0, besides: $1) }
+  }
+
+  /// Runs until SIGTERM or SIGINT.
+  /// - Returns: the process's exit status.
+  public func run() -> Int32 {
+    do throws(Failure) {
+      try makeFolders()
+      try takeLock()
+      let devices = try host.bus.devices()
+      let issues = IssueLog()
+      configuration = loader.load(log: issues)
+      let assignments = configuration.assignments(of: devices, log: issues)
+      guard issues.isEmpty else {
+        report(issues)
+        return Self.configurationStatus
+      }
+      try watchSignals()
+      openKernelInterfaces()
+      recover(assignments)
+      server = try VarlinkServer(path: host.paths.service, group: host.socketGroup, loop: loop) { [weak self] in
+        guard let self else { return }
+        ServiceDispatch(version: self.version, handler: self).take($0, $1)
+      }
+      adopt(assignments, devices)
+      notification.send("READY=1\nSTATUS=\(statusLine)")
+      startWatchdog()
+      try loop.run()
+      server?.close()
+      return 0
+    } catch {
+      log.critical("\(error)")
+      return 1
+    }
+  }
+
+  private func makeFolders() throws(Failure) {
+    for path in [host.paths.runtime, host.paths.state] {
+      let error = FileText.makeDirectories(path)
+      guard error == 0 else {
+        throw Failure("runtime-folder", "make \(path)", errno: error, hint: "bulkheadd must run as root")
+      }
+    }
+  }
+
+  private func takeLock() throws(Failure) {
+    let file = open(host.paths.lock, lockFlags, 0o600)
+    guard file >= 0 else { throw Failure("lock", "open \(host.paths.lock)", errno: errno) }
+    let held = Descriptor(owning: file)
+    try checked(
+      bh_lock_file(held.number), "lock", "lock \(host.paths.lock)",
+      hint: "is another bulkheadd running? it has its own --runtime-dir")
+    lock = consume held
+  }
+
+  func report(_ issues: IssueLog) {
+    for issue in issues.issues { log.error("\(issue)") }
+    log.error("\(issues.issues.count) errors in the configuration; no device was touched")
+  }
+
+  /// What the daemon can do without, with less.
+  private func openKernelInterfaces() {
+    do throws(Failure) { host.groups = try ControlGroups() } catch {
+      log.warning("drivers run without limits of memory and processor: \(error)")
+    }
+    do throws(Failure) {
+      uevents = try UeventFeed(loop: loop) { [weak self] in self?.take($0) }
+    } catch { log.warning("devices that are plugged in later are not noticed: \(error)") }
+    do throws(Failure) {
+      kernelLog = try KernelLog(loop: loop) { [weak self] in self?.take(kernelMessage: $0) }
+    } catch { log.warning("DMA faults are not attributed: \(error)") }
+  }
+
+  private func watchSignals() throws(Failure) {
+    let signals: [Int32] = [SIGTERM, SIGINT, SIGHUP]
+    let file = try checked(
+      bh_signal_file(signals, UInt32(signals.count)), "signals", "receive signals as a file")
+    loop.watch(file) { [weak self] _ in
+      let signal = bh_signal_next(file)
+      guard let self, signal > 0 else { return }
+      if signal == SIGHUP { self.reload() } else { self.stopAll() }
+    }
+  }
+
+  private func startWatchdog() {
+    guard let interval = ServiceNotification.watchdogInterval else { return }
+    loop.after(interval, every: interval) { [notification] in notification.send("WATCHDOG=1") }
+  }
+
+  private func take(kernelMessage message: String?) {
+    guard let message else { return log.warning("the kernel's log was overwritten before it was read") }
+    guard let fault = faults.take(message) else { return }
+    if fault.requester == .previous {
+      lastFaulty?.faulted(fault)
+      return
+    }
+    // Only devices in our hands: a fault of another one is the kernel's business.
+    guard let session = orderedSessions.first(where: { fault.concerns($0.address) && !$0.state.isFree }) else {
+      lastFaulty = nil
+      return
+    }
+    lastFaulty = session
+    session.faulted(fault)
+  }
+
+  var orderedSessions: [DeviceSession] { sessions.values.sorted { $0.address < $1.address } }
+
+  var statusLine: String {
+    let running = sessions.values.filter { $0.state == .running }.count
+    return "\(sessions.count) devices, \(running) running"
+  }
+
+  func publish(_ event: Service.Event) {
+    for call in monitors.values { call.send(Service.EventReply(event: event)) }
+    if event.kind == "state", !isStopping { notification.send("STATUS=\(statusLine)") }
+  }
+
+  private func heldMembers(of group: Int) -> Set<PCIAddress> {
+    Set(
+      sessions.values.filter { session in
+        session.device?.iommuGroup == group && session.assignment?.entry.settings.driver == DeviceSettings.Driver.none
+      }.map(\.address))
+  }
+
+  private func owner(of group: Int, besides address: PCIAddress) -> String? {
+    orderedSessions.first { $0.address != address && $0.device?.iommuGroup == group && !$0.state.isFree }
+      .map { "\($0.address) (\($0.name))" }
+  }
+}
+
+/// A lock file is made once and never emptied.
+private let lockFlags = O_RDWR | O_CREAT | O_CLOEXEC

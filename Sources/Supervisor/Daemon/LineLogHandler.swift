@@ -1,0 +1,51 @@
+import Glibc
+import Logging
+
+/// Writes lines to standard error: for journald with the level in front (sd-daemon(3)), for people with the time.
+public struct LineLogHandler: LogHandler {
+  public var logLevel: Logger.Level
+  public var metadata: Logger.Metadata = [:]
+  private let isJournal: Bool
+
+  public init(level: Logger.Level) {
+    logLevel = level
+    isJournal = getenv("JOURNAL_STREAM") != nil
+  }
+
+  public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  public func log(event: LogEvent) {
+    var text = "\(event.message)"
+    let all = metadata.merging(event.metadata ?? [:]) { $1 }
+    if let device = all["device"] { text = "\(device): \(text)" }
+    let prefix = isJournal ? "<\(Self.priority(event.level))>" : "\(Self.time()) \(event.level): "
+    // One line of the log for each line of the text: hints follow their message.
+    let lines = text.split(separator: "\n").map { prefix + $0 + "\n" }.joined()
+    let bytes = Array(lines.utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+  }
+
+  private static func priority(_ level: Logger.Level) -> Int {
+    switch level {
+    case .trace, .debug: 7
+    case .info: 6
+    case .notice: 5
+    case .warning: 4
+    case .error: 3
+    case .critical: 2
+    }
+  }
+
+  private static func time() -> String {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    var parts = tm()
+    localtime_r(&now.tv_sec, &parts)
+    func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    let milliseconds = String(1000 + now.tv_nsec / 1_000_000).dropFirst()
+    return "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(milliseconds)"
+  }
+}

@@ -1,0 +1,113 @@
+import Control
+import PCI
+import Platform
+import Protocol
+
+/// What a broker says.
+extension DeviceSession {
+  func handle(_ envelope: Envelope<BrokerEvent>, _ files: [Int32]) {
+    let isCurrent = envelope.generation == controller.generation
+    switch envelope.message {
+    case .configured: controller.brokerConfigured()
+    case .driverHello(let name, let version):
+      guard isCurrent else { return }
+      driverVersion = version
+      if let expected = assignment?.driver?.manifest.name, name != expected {
+        log.warning("the driver calls itself \"\(name)\", its manifest \"\(expected)\"")
+      }
+    case .unit(let unit, let flags): connect(unit, flags, files)
+    case .driverReady: if isCurrent { controller.driverReady() }
+    case .driverLost(let loss): if isCurrent { driverLost(loss) }
+    case .driverFailed(let code, let errno, let status, let detail):
+      guard isCurrent else { return }
+      driverComplaint = DeviceSession.words(code, errno, status, detail)
+      if code == .deviceGone, isDeviceGone { controller.disappeared("the device does not answer any more") }
+    case .driverStopped: log.debug("the driver has shut the device down")
+    case .quiesced: if isCurrent { controller.quiesced() }
+    case .violation(let violation, let count, let detail):
+      log.warning("violation \(violation.name) (\(count)): \(detail)")
+      publish("violation", "\(violation.name) (\(count)): \(detail)")
+      controller.violated(violation, count: Int(count), detail: detail, time: WallClock.seconds())
+    case .counters(let counters): countersArrived(counters)
+    case .failed(let code, let step, let errno, let hint):
+      let failure = Failure(code, step, errno: errno, hint: hint)
+      brokerComplaint = failure
+      controller.note(failure)
+      report(failure)
+      // The kernel wants the device back: it is being unplugged, and waits for us.
+      if code == "device-requested" { controller.disappeared("the kernel wants the device back") }
+    case .down: log.debug("the broker has closed everything")
+    }
+  }
+
+  private func driverLost(_ loss: DriverLoss) {
+    if isDeviceGone { return controller.disappeared("the device does not answer any more") }
+    let reason =
+      switch loss {
+      case .hungUp: "the driver closed its control socket"
+      case .unresponsive: "the driver did not answer the heartbeat"
+      case .startTimeout: "the driver did not become ready in time"
+      case .failed: "the driver gave up: \(driverComplaint ?? "no reason given")"
+      }
+    controller.driverFailed(reason)
+  }
+
+  /// All ones where the vendor's id should be, or no such device: it was pulled out.
+  private var isDeviceGone: Bool {
+    let path = "/sys/bus/pci/devices/\(address)/config"
+    guard let bytes = FileText.firstBytes(2, of: path) else { return !FileText.exists(path) }
+    return bytes == [0xff, 0xff]
+  }
+
+  private static func words(_ code: FailureCode, _ errno: UInt16, _ status: UInt32, _ detail: String) -> String {
+    var text = "\(code)"
+    if !detail.isEmpty { text += ": \(detail)" }
+    if errno != 0 { text += " (\(Failure.name(of: Int32(errno))))" }
+    if status != 0 { text += " (device status 0x\(String(status, radix: 16)))" }
+    return text
+  }
+
+  private func connect(_ unit: BlockUnit, _ flags: UInt16, _ files: [Int32]) {
+    units.removeAll { $0.index == unit.index }
+    units.append(unit)
+    units.sort { $0.index < $1.index }
+    guard !files.isEmpty else { return }
+    if outlet == nil { outlet = makeOutlet() }
+    connectKernel(unit, flags, files, attempts: 20)
+  }
+
+  /// The kernel may not have noticed yet that the last broker's sockets are dead; then it is asked again.
+  private func connectKernel(_ unit: BlockUnit, _ flags: UInt16, _ files: [Int32], attempts: Int) {
+    guard let outlet else { return }
+    do throws(Failure) {
+      let (connected, isNew) = try outlet.connect(unit, flags: flags, sockets: files)
+      record.units = outlet.units
+      try host.state.save(record)
+      let text = "/dev/nbd\(connected.nbd)\(connected.link.map { " (\($0))" } ?? "") \(isNew ? "connected" : "reconnected")"
+      log.notice("\(text)")
+      publish("unit", text)
+    } catch {
+      guard error.code == "nbd-reconfigure", attempts > 0 else { return report(error) }
+      let copies = FileText.duplicates(of: files)
+      host.loop.after(100_000_000) { [weak self] in
+        self?.connectKernel(unit, flags, copies, attempts: attempts - 1)
+        for copy in copies { Descriptor.close(copy) }
+      }
+    }
+  }
+
+  /// The kernel's log tells of a DMA fault of this device.
+  func faulted(_ fault: DMAFault) {
+    let time = WallClock.seconds()
+    if fault.requester != .previous || lastFault == nil {
+      lastFault = DMAFaultDetail(
+        device: "\(address)", access: fault.access, address: fault.address.map { "0x" + String($0, radix: 16) },
+        reason: fault.reason, text: fault.text, time: time)
+    }
+    let place = fault.address.map { " at 0x\(String($0, radix: 16))" } ?? ""
+    let detail = fault.requester == .previous ? fault.text : "DMA \(fault.access)\(place): \(fault.reason)"
+    log.warning("the IOMMU refused: \(fault.text)")
+    publish("dma-fault", "\(detail), attributed to \(address) (\(name))")
+    controller.violated(.dmaFault, count: fault.count, detail: detail, time: time)
+  }
+}

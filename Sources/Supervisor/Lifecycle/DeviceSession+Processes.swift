@@ -1,0 +1,158 @@
+import CBulkhead
+import Glibc
+import Logging
+import PCI
+import Platform
+import Protocol
+
+/// The broker and the driver of a device.
+extension DeviceSession {
+  /// A static Swift executable in an empty root asks for its runtime's path without this.
+  private static let environment = ["SWIFT_ROOT=/"]
+
+  func startBroker() throws(Failure) {
+    brokerComplaint = nil
+    counters = nil
+    let configuration = try brokerConfiguration()
+    let (pipe, writeEnd) = try LogPipe.make(loop: host.loop, emit: emit("broker"))
+    let logEnd = Descriptor(owning: writeEnd)
+    let (ours, theirs) = try PacketSocket.pair()
+    let theirEnd = Descriptor(owning: theirs)
+    let ourEnd = Descriptor(owning: ours)
+    let place = try openGroup("broker")
+    let process = try ChildProcess(
+      ChildProcess.Specification(
+        executable: host.paths.broker, arguments: ["bulkhead-broker", "\(address)"],
+        files: [-1, -1, logEnd.number, theirEnd.number], cgroup: place, environment: Self.environment),
+      loop: host.loop
+    ) { [weak self] end in self?.brokerProcessEnded(end) }
+    if place >= 0 { close(place) }
+    log.debug("broker started: process \(process.pid)")
+    let link = BrokerLink(process: process, log: pipe, socket: ourEnd.release(), loop: host.loop) {
+      [weak self] envelope, files in self?.handle(envelope, files)
+    }
+    broker = link
+    do throws(Failure) {
+      try link.send(.configure(configuration), files: listenerFiles)
+    } catch {
+      // Its end is noticed by its pidfd; what it said before tells more than our errno.
+      log.debug("the broker did not take its configuration: \(error)")
+      process.kill()
+    }
+  }
+
+  private var listenerFiles: [Int32] { listener.map { [$0] } ?? [] }
+
+  /// An open cgroup directory that the caller closes, or -1 where there are no control groups.
+  private func openGroup(_ child: String) throws(Failure) -> Int32 {
+    guard let groups = host.groups else { return -1 }
+    return try groups.open("\(address)", child).release()
+  }
+
+  private func brokerProcessEnded(_ end: ProcessEnd) {
+    broker?.receive()
+    broker?.log.drain()
+    broker = nil
+    countersArrived(nil)
+    var reason = "the broker is gone: \(end)"
+    if let brokerComplaint { reason = "the broker gave up: \(brokerComplaint.oneLine)" }
+    controller.brokerEnded(reason)
+  }
+
+  func askBrokerToStop() {
+    do throws(Failure) { try broker?.send(.shutdown) } catch { broker?.process.kill() }
+  }
+
+  func killBroker() { broker?.process.kill() }
+
+  func startDriver(generation: UInt32) throws(Failure) {
+    guard let installed = assignment?.driver, let broker else {
+      throw Failure("driver-missing", "start a driver of \(address)")
+    }
+    driverComplaint = nil
+    driverVersion = nil
+    let executable = try FileText.open(installed.executablePath, "spawn")
+    let (forBroker, forDriver) = try PacketSocket.pair()
+    let brokerEnd = Descriptor(owning: forBroker)
+    let driverEnd = Descriptor(owning: forDriver)
+    let (pipe, writeEnd) = try LogPipe.make(loop: host.loop, emit: emit("driver"))
+    let logEnd = Descriptor(owning: writeEnd)
+    try broker.send(.attachDriver, generation: generation, files: [brokerEnd.number])
+    let place = try openGroup("driver")
+    defer { if place >= 0 { close(place) } }
+    let process = try ChildProcess(
+      ChildProcess.Specification(
+        executable: host.paths.jail,
+        arguments: JailCommand.arguments(
+          installed.manifest.name, uid: ProcessUser.driver(of: address), options: controller.settings.options),
+        files: JailCommand.files(log: logEnd.number, control: driverEnd.number, executable: executable.number),
+        cgroup: place, newPIDNamespace: true, environment: Self.environment),
+      loop: host.loop
+    ) { [weak self] end in self?.driverProcessEnded(end) }
+    driver = process
+    driverLog = pipe
+    log.debug("driver started: process \(process.pid), generation \(generation)")
+  }
+
+  private func driverProcessEnded(_ end: ProcessEnd) {
+    // What the broker has to say of it comes first: it knows better.
+    broker?.receive()
+    driverLog?.drain()
+    driverLog = nil
+    driver = nil
+    var reason = "the driver is gone: \(end)"
+    // The jail's own exit statuses (ConfinementStep); after exec they would be the driver's.
+    if driverVersion == nil, !end.isKilled, (64...79).contains(end.status) {
+      reason = "the jail could not be put on (status \(end.status)): see its line in the log"
+    }
+    if let driverComplaint { reason = "the driver gave up: \(driverComplaint)" }
+    controller.driverEnded(reason, byItself: end.status == 0 && !end.isKilled)
+  }
+
+  func askDriverToStop(generation: UInt32) {
+    do throws(Failure) { try broker?.send(.stopDriver, generation: generation) } catch { driver?.kill() }
+  }
+
+  func killDriver() { driver?.kill() }
+
+  func reportDriverGone(generation: UInt32) {
+    do throws(Failure) { try broker?.send(.driverGone, generation: generation) } catch {
+      log.debug("the broker was not told of the driver's end: \(error)")
+    }
+  }
+
+  private func emit(_ part: String) -> (Logger.Level, String) -> Void {
+    { [weak self] level, text in self?.log.log(level: level, "\(part): \(text)") }
+  }
+
+  private func brokerConfiguration() throws(Failure) -> BrokerConfiguration {
+    guard let manifest = assignment?.driver?.manifest, let group = device?.iommuGroup else {
+      throw Failure("driver-missing", "configure a broker for \(address)")
+    }
+    let settings = controller.settings
+    let queues = min(manifest.queues, settings.limits.queues ?? min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+    let hasKernelOutlet = settings.outlet.kernel != .never && (try? KernelBlockOutlet.require()) != nil
+    return BrokerConfiguration(
+      address: "\(address)", group: UInt32(group), deviceClass: manifest.deviceClass,
+      uid: ProcessUser.broker(of: address), bars: manifest.bars.reduce(0) { $0 | 1 << $1 },
+      interrupts: UInt8(manifest.interrupts), queues: UInt8(queues), queueSize: 256,
+      arenaSize: UInt32(settings.limits.arena ?? manifest.arenaSize), payloadSize: UInt32(settings.limits.payload),
+      mapsPayload: manifest.mapsPayload, readOnly: settings.outlet.readOnly,
+      unitLimit: settings.outlet.namespaces == .first ? 1 : UInt8(BlockUnit.maximumCount),
+      kernelConnections: hasKernelOutlet ? UInt8(settings.outlet.connections) : 0,
+      heartbeatInterval: milliseconds(settings.heartbeat.interval),
+      heartbeatTimeout: milliseconds(settings.heartbeat.timeout), startTimeout: milliseconds(settings.heartbeat.start),
+      spinMicroseconds: 50, interruptLimit: 200_000)
+  }
+
+  private func milliseconds(_ time: Nanoseconds) -> UInt32 { UInt32(clamping: max(1, time / 1_000_000)) }
+}
+
+extension Failure {
+  /// Without the hint, for the middle of a sentence.
+  var oneLine: String {
+    var plain = self
+    plain.hint = ""
+    return plain.description
+  }
+}

@@ -1,0 +1,142 @@
+import CBulkhead
+import Control
+import Logging
+import PCI
+import Platform
+import Protocol
+
+/// One configured device: its controller, its processes and its outlet.
+final class DeviceSession {
+  let address: PCIAddress
+  let host: Host
+  /// Nil while a device that the configuration names by address has never been seen.
+  var device: PCIDevice?
+  /// What the configuration wants now; taken up at the next start.
+  var assignment: Assignment?
+  var name: String
+  var log: Logger
+
+  private(set) var controller: DeviceController!
+  var broker: BrokerLink?
+  var driver: ChildProcess?
+  var driverLog: LogPipe?
+  var outlet: KernelBlockOutlet?
+  var record: StateRecord
+  /// The listening socket for NBD clients, kept for the next broker.
+  var listener: Int32?
+
+  /// What a driver says of itself.
+  var driverVersion: String?
+  /// Why the present driver says it gave up.
+  var driverComplaint: String?
+  /// Why the present broker says it gives up.
+  var brokerComplaint: Failure?
+  var units: [BlockUnit] = []
+  var counters: BrokerCounters?
+  var lastFault: DMAFaultDetail?
+  var since = WallClock.seconds()
+
+  private var deadline: EventLoop.Token?
+  private var settledWaiters: [(DeviceSession) -> Void] = []
+  private var counterWaiters: [() -> Void] = []
+  /// Called when the session has come to rest without the device.
+  var onAbsent: (DeviceSession) -> Void = { _ in }
+
+  init(address: PCIAddress, name: String, device: PCIDevice?, assignment: Assignment?, settings: DeviceSettings, host: Host) {
+    self.address = address
+    self.name = name
+    self.device = device
+    self.assignment = assignment
+    self.host = host
+    record = host.state.load(address) ?? StateRecord(address: address)
+    var log = host.log
+    log[metadataKey: "device"] = "\(address) \(name)"
+    self.log = log
+    controller = DeviceController(settings: settings, actions: self)
+    if !record.units.isEmpty { outlet = makeOutlet(record.units) }
+  }
+
+  var state: DeviceLifecycle.State { controller.state }
+
+  func makeOutlet(_ units: [StateRecord.Unit] = []) -> KernelBlockOutlet {
+    KernelBlockOutlet(name: name, identifier: "bulkhead/\(address)", units: units)
+  }
+
+  /// Calls `handler` once nothing happens by itself any more; at once if that is so now.
+  func whenSettled(_ handler: @escaping (DeviceSession) -> Void) {
+    if state.isResting { handler(self) } else { settledWaiters.append(handler) }
+  }
+
+  /// Asks the broker for fresh counters; `handler` is called when they are there, or after a moment without.
+  func refreshCounters(_ handler: @escaping () -> Void) {
+    guard let broker, state != .startingBroker, (try? broker.send(.report)) != nil else { return handler() }
+    counterWaiters.append(handler)
+    guard counterWaiters.count == 1 else { return }
+    host.loop.after(300_000_000) { [weak self] in self?.countersArrived(nil) }
+  }
+
+  func countersArrived(_ counters: BrokerCounters?) {
+    if let counters { self.counters = counters }
+    let waiters = counterWaiters
+    counterWaiters = []
+    for waiter in waiters { waiter() }
+  }
+
+  func publish(_ kind: String, _ text: String) {
+    host.publish(
+      Service.Event(
+        time: WallClock.seconds(), kind: kind, address: "\(address)", name: name, state: state.label, text: text))
+  }
+
+  func report(_ failure: Failure) {
+    log.error("\(failure)")
+    publish("failure", failure.description)
+  }
+}
+
+extension DeviceSession: DeviceActions {
+  var now: Nanoseconds { monotonicNow() }
+
+  func setDeadline(_ delay: Nanoseconds?) {
+    if let deadline { host.loop.remove(deadline) }
+    deadline = nil
+    guard let delay else { return }
+    deadline = host.loop.after(delay) { [weak self] in
+      self?.deadline = nil
+      self?.controller.deadlineReached()
+    }
+  }
+
+  func stateChanged(from: DeviceLifecycle.State, to: DeviceLifecycle.State, reason: String) {
+    since = WallClock.seconds()
+    let text = "\(from.label) -> \(to.label)" + (reason.isEmpty ? "" : ": \(reason)")
+    switch to {
+    case .quarantined, .failed: log.error("\(text)")
+    case .refused, .endingDriver, .condemningDriver, .reaping, .abandoning, .withdrawing: log.warning("\(text)")
+    case .running, .idle, .absent: log.notice("\(text)")
+    default: log.info("\(text)")
+    }
+    for refusal in to == .refused ? controller.refusals : [] { log.warning("\(refusal)") }
+    publish("state", text)
+    guard to.isResting else { return }
+    // Not from within the step: the waiters may ask for the next one.
+    let waiters = settledWaiters
+    settledWaiters = []
+    host.loop.after(0) { [weak self] in
+      guard let self else { return }
+      for waiter in waiters { waiter(self) }
+      if to == .absent { self.onAbsent(self) }
+    }
+  }
+
+  func unexpected(_ event: DeviceLifecycle.Event, in state: DeviceLifecycle.State) {
+    log.critical("bug: the event \(event) is not permitted in the state \(state)")
+  }
+
+  func closeOutlet() {
+    guard let outlet else { return }
+    for failure in outlet.disconnect() { report(failure) }
+    record.units = []
+    if !record.bindings.isEmpty { try? host.state.save(record) }
+  }
+}

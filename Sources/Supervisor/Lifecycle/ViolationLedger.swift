@@ -1,0 +1,56 @@
+import Protocol
+
+/// The violations of one device: counted for ever by name, and by driver generation for the policy.
+public struct ViolationLedger: Sendable {
+  /// All violations of one kind.
+  public struct Entry: Equatable, Sendable {
+    public var violation: Violation
+    public var count: Int
+    /// Of the last one.
+    public var detail: String
+    /// Seconds since 1970, of the last one.
+    public var time: Int
+  }
+
+  private let settings: DeviceSettings.Violations
+  /// In the order in which the kinds first occurred.
+  public private(set) var entries: [Entry] = []
+  private var inGeneration = 0
+  /// A consequence was drawn from this generation already.
+  private var isSettled = false
+
+  public init(_ settings: DeviceSettings.Violations) { self.settings = settings }
+
+  /// A new driver begins with a clean slate.
+  public mutating func beginGeneration() {
+    inGeneration = 0
+    isSettled = false
+  }
+
+  /// Counts, and tells what follows. A burst has one consequence for each driver.
+  public mutating func record(
+    _ violation: Violation, count: Int, detail: String, time: Int
+  ) -> DeviceSettings.Violations.Consequence {
+    note(violation, count, detail, time)
+    let consequence: DeviceSettings.Violations.Consequence
+    if violation == .dmaFault {
+      consequence = settings.dmaFault
+    } else {
+      inGeneration += count
+      consequence = inGeneration > settings.tolerate ? settings.then : .tolerate
+    }
+    guard consequence != .tolerate, !isSettled else { return .tolerate }
+    isSettled = true
+    return consequence
+  }
+
+  private mutating func note(_ violation: Violation, _ count: Int, _ detail: String, _ time: Int) {
+    guard let index = entries.firstIndex(where: { $0.violation == violation }) else {
+      entries.append(Entry(violation: violation, count: count, detail: detail, time: time))
+      return
+    }
+    entries[index].count += count
+    entries[index].detail = detail
+    entries[index].time = time
+  }
+}

@@ -1,0 +1,204 @@
+import Protocol
+import Testing
+
+@testable import NBDProxy
+
+/// Clients that do what they like. Another client is served as if they were not there.
+@Suite struct HostileClientTests {
+  private func expectServed(_ rig: Rig, _ client: TestClient) throws {
+    client.write(900, 0, [UInt8](repeating: 1, count: 4096))
+    client.read(901, 0, 4096)
+    try rig.settle()
+    let replies = try TestReply.parse(client.receive()!, lengths: [901: 4096])
+    #expect(Set(replies.map(\.cookie)) == [900, 901])
+    #expect(replies.allSatisfy { $0.error == 0 })
+  }
+
+  private func expectNothingLeft(_ rig: Rig, connections: Int = 1) {
+    #expect(rig.proxy.server.connections.count == connections)
+    #expect(rig.proxy.dispatcher.requests.count == 0)
+    #expect(rig.proxy.server.allocator.freePages == rig.payload.count / 4096)
+  }
+
+  /// A conversation that ends at each of its bytes, with and without a driver that answers.
+  @Test(arguments: [false, true]) func leavesAtEveryByte(driverHolds: Bool) throws {
+    let rig = try Rig()
+    let driver = try rig.startDriver()
+    let other = try rig.client()
+    let greeting: [UInt8] = [0, 0, 0, 3] + Array("IHAVEOPT".utf8) + [0, 0, 0, 3, 0, 0, 0, 0]
+    let conversation =
+      greeting + Array("IHAVEOPT".utf8) + [0, 0, 0, 7, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0]
+      + TestClient.request(1, cookie: 1, offset: 8192, length: 512, payload: [UInt8](repeating: 2, count: 512))
+      + TestClient.request(0, cookie: 2, offset: 8192, length: 512)
+    for length in stride(from: 0, through: conversation.count, by: 1) {
+      driver.holds = driverHolds
+      let client = try rig.negotiatingClient()
+      client.send(Array(conversation.prefix(length)))
+      if length % 2 == 0 { try rig.settle() }
+      client.close()
+      try rig.settle()
+      driver.holds = false
+      try driver.release()
+      try rig.settle()
+      expectNothingLeft(rig)
+    }
+    try expectServed(rig, other)
+  }
+
+  @Test func leavesWithRequestsThatNoDriverHasSeen() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    rig.killDriver()
+    let client = try rig.client()
+    for number in 0..<20 { client.write(UInt64(number), 0, [UInt8](repeating: 2, count: 512)) }
+    try rig.settle()
+    #expect(rig.proxy.dispatcher.requests.count == 20)
+    client.close()
+    try rig.settle()
+    expectNothingLeft(rig, connections: 0)
+  }
+
+  /// By the book: who says DISC is served to the end, even if it does not wait.
+  @Test func leavesInOrderWithoutWaiting() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    rig.killDriver()
+    let client = try rig.client()
+    client.write(1, 0, [UInt8](repeating: 2, count: 512))
+    client.send(TestClient.request(NBD.Command.disconnect, cookie: 2))
+    client.close()
+    try rig.settle()
+    try rig.startDriver()
+    try rig.settle()
+    #expect(rig.disk.bytes[0] == 2)
+    expectNothingLeft(rig, connections: 0)
+  }
+
+  @Test func noiseInsteadOfARequest() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    client.send([UInt8](repeating: 0x55, count: 28))
+    try rig.settle()
+    #expect(client.receive() == nil)
+    try expectServed(rig, other)
+    expectNothingLeft(rig)
+  }
+
+  /// A write of 4 GiB is refused, and what comes of its payload is taken and forgotten.
+  @Test func anEnormousWrite() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    client.send(TestClient.request(NBD.Command.write, cookie: 1, length: 0xFFFF_FE00))
+    for _ in 0..<50 {
+      client.send([UInt8](repeating: 1, count: 100_000))
+      try rig.settle()
+    }
+    try expectServed(rig, other)
+    client.close()
+    try rig.settle()
+    expectNothingLeft(rig)
+  }
+
+  /// One that asks for more than it reads stops, and nobody else does.
+  @Test func doesNotRead() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    for number in 0..<40 {
+      client.read(UInt64(number), 0, 65536)
+      try rig.settle()
+    }
+    try expectServed(rig, other)
+    // When it reads at last it gets everything, in step.
+    var bytes: [UInt8] = []
+    while let piece = client.receive(), !piece.isEmpty {
+      bytes += piece
+      try rig.settle()
+    }
+    let lengths = Dictionary(uniqueKeysWithValues: (0..<40).map { (UInt64($0), 65536) })
+    #expect(try TestReply.parse(bytes, lengths: lengths).count == 40)
+    expectNothingLeft(rig, connections: 2)
+  }
+
+  /// One that holds all payload memory and neither reads nor writes is thrown out as soon as others need it.
+  @Test(arguments: [false, true]) func stallsWithAllTheMemory(writing: Bool) throws {
+    let rig = try Rig(payloadSize: 1 << 20)
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    if writing {
+      client.send(TestClient.request(NBD.Command.write, cookie: 1, length: 1 << 20))
+    } else {
+      for number in 0..<16 { client.read(UInt64(number), 0, 1 << 20) }
+    }
+    try rig.settle()
+    other.write(1, 0, [UInt8](repeating: 1, count: 4096))
+    try rig.settle()
+    #expect(other.receive() == [], "it waits")
+    for _ in 0..<20 {
+      rig.proxy.tick()
+      try rig.settle()
+    }
+    #expect(try TestReply.parse(other.receive()!) == [TestReply(error: 0, cookie: 1)])
+    while let piece = client.receive(), !piece.isEmpty {}
+    #expect(client.receive() == nil)
+    expectNothingLeft(rig)
+  }
+
+  /// More requests than one connection may have under way.
+  @Test func moreRequestsThanOneMayHave() throws {
+    let rig = try Rig()
+    let driver = try rig.startDriver()
+    driver.holds = true
+    let (client, other) = (try rig.client(), try rig.client())
+    for number in 0..<500 { client.read(UInt64(number), 0, 512) }
+    try rig.settle()
+    #expect(rig.proxy.dispatcher.requests.count == Int(NBDServer.requestsPerConnection))
+    driver.holds = false
+    try expectServed(rig, other)
+    let lengths = Dictionary(uniqueKeysWithValues: (0..<500).map { (UInt64($0), 512) })
+    var bytes: [UInt8] = []
+    while let piece = client.receive(), !piece.isEmpty {
+      bytes += piece
+      try rig.settle()
+    }
+    #expect(try TestReply.parse(bytes, lengths: lengths).count == 500)
+  }
+
+  @Test func noiseFromManyClients() throws {
+    var random = SeededGenerator(seed: 7)
+    let rig = try Rig()
+    try rig.startDriver()
+    let other = try rig.client()
+    for _ in 0..<300 {
+      let client = try Bool.random(using: &random) ? rig.client() : rig.negotiatingClient()
+      for _ in 0..<Int.random(in: 1...6, using: &random) {
+        var bytes = TestClient.request(
+          UInt16.random(in: 0...8, using: &random), cookie: random.next(), offset: random.next() >> 40,
+          length: Int.random(in: 0...40960, using: &random), flags: UInt16.random(in: 0...3, using: &random))
+        if Int.random(in: 0...9, using: &random) == 0 { bytes[Int.random(in: 0..<28, using: &random)] ^= 0x10 }
+        client.send(bytes)
+        if Bool.random(using: &random) { try rig.settle() }
+      }
+      client.close()
+      try rig.settle()
+    }
+    try expectServed(rig, other)
+    expectNothingLeft(rig)
+    #expect(rig.host.violations.isEmpty)
+  }
+
+  @Test func shutdownAnswersAndCloses() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let client = try rig.client()
+    rig.killDriver()
+    client.read(1, 0, 512)
+    try rig.settle()
+    rig.proxy.shutdown()
+    #expect(try TestReply.parse(client.receive()!) == [TestReply(error: 108, cookie: 1)])
+    #expect(client.receive() == nil)
+    expectNothingLeft(rig, connections: 0)
+  }
+}

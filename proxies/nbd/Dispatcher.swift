@@ -1,0 +1,343 @@
+import Broker
+import Platform
+import Protocol
+import Virtqueue
+
+/// What the dispatcher needs to know of a unit.
+struct UnitLimits {
+  var maximumTransfer: UInt32 = 0
+  /// The most bytes of one discard or write zeroes.
+  var maximumBare: UInt32 = 0
+  var features = BlockUnit.Features()
+
+  init() {}
+
+  init(_ unit: BlockUnit) {
+    // Whole pages where possible, so that every part begins at a page.
+    let page = UInt32(PayloadAllocator.pageSize)
+    maximumTransfer = unit.maximumTransfer >= page ? unit.maximumTransfer / page * page : unit.maximumTransfer
+    // An NVMe command counts up to 65536 blocks (NVMe 2.0 NVM command set, section 3.2.8).
+    maximumBare = UInt32(min(65536 * UInt64(unit.blockSize), 1 << 30))
+    features = unit.features
+  }
+}
+
+/// Turns requests into parts for the driver, and the driver's completions into finished requests. It outlives drivers:
+/// what one has not done is given to the next.
+///
+/// It trusts nothing that it reads from the memory of the rings, and reads each of it once.
+final class Dispatcher {
+  let requests: RequestTable
+  let slots: SlotTable
+  private(set) var counters = BrokerCounters()
+  private let units: UnsafeMutablePointer<UnitLimits>
+  private let guests: UnsafeMutablePointer<VirtqueueGuest>
+  private var queues: DriverQueues?
+  private var base = UnsafeMutableRawPointer(bitPattern: 16)!
+  /// eventfds, one for each queue.
+  private let kicks: UnsafeMutablePointer<Int32>
+  private var pending = RequestList()
+  private var finished = RequestList()
+  private var nextTag: UInt32 = 0
+  private var nextSequence: UInt64 = 0
+  /// Whether parts may be given to the driver.
+  private var isIssuing = false
+  private let payloadSize: Int
+  private weak var host: (any ProxyHost)?
+
+  init(layout: SlottedQueueLayout, queues: Int, requests capacity: Int, payloadSize: Int) {
+    requests = RequestTable(capacity: capacity)
+    slots = SlotTable(layout: layout, queues: queues)
+    self.payloadSize = payloadSize
+    units = .allocate(capacity: BlockUnit.maximumCount)
+    units.initialize(repeating: UnitLimits(), count: BlockUnit.maximumCount)
+    guests = .allocate(capacity: queues)
+    kicks = .allocate(capacity: queues)
+    kicks.initialize(repeating: -1, count: queues)
+  }
+
+  deinit {
+    stop()
+    units.deallocate()
+    guests.deallocate()
+    kicks.deallocate()
+  }
+
+  func attach(to host: any ProxyHost) { self.host = host }
+
+  func setUnit(_ index: Int, _ limits: UnitLimits) { units[index] = limits }
+  func limits(_ unit: UInt16) -> UnitLimits { units[Int(unit)] }
+
+  // MARK: Drivers
+
+  /// A driver serves. What the last one left is submitted again, in the same order.
+  func start(_ queues: DriverQueues) {
+    precondition(self.queues == nil && queues.count == slots.queues, "one driver at a time")
+    self.queues = queues
+    base = queues.base
+    for queue in 0..<queues.count {
+      (guests + queue).initialize(
+        to: VirtqueueGuest(memory: base + queue * queues.layout.stride, layout: queues.layout.queue))
+      kicks[queue] = queues.kicks[queue]
+    }
+    replay()
+    isIssuing = true
+  }
+
+  private func replay() {
+    var left: [(sequence: UInt64, queue: Int, slot: Int)] = []
+    for queue in 0..<slots.queues {
+      for slot in 0..<slots.slots where slots[queue, slot].isInFlight {
+        left.append((slots[queue, slot].sequence, queue, slot))
+      }
+    }
+    left.sort { $0.sequence < $1.sequence }
+    for part in left { submit(queue: part.queue, slot: part.slot) }
+    counters.replayed += UInt64(left.count)
+    if !left.isEmpty { Log.info("\(left.count) requests replayed") }
+    for queue in 0..<slots.queues { publish(queue) }
+  }
+
+  /// Gives the driver nothing more.
+  func pause() { isIssuing = false }
+
+  /// Forgets the driver's rings. What it had stays in the slots.
+  func stop() {
+    isIssuing = false
+    guard let queues else { return }
+    (guests).deinitialize(count: queues.count)
+    self.queues = nil
+  }
+
+  /// Whether there is a driver whose rings can be looked at.
+  var isRunning: Bool { queues != nil }
+
+  // MARK: From clients
+
+  /// Takes a request whose payload, if it has any, is there.
+  func accept(_ index: Int32) {
+    let request = requests[index]
+    count(request)
+    if request.operation == .flush, !limits(request.unit).features.contains(.volatileCache) {
+      // Without a volatile cache a write that was completed is on the medium: there is nothing left to do.
+      return finish(index)
+    }
+    enqueue(index)
+  }
+
+  /// Answers a request without the driver.
+  func refuse(_ index: Int32, error: UInt32) {
+    requests[index].error = error
+    finish(index)
+  }
+
+  /// The next request that is done, or nil.
+  func takeFinished() -> Int32? { finished.isEmpty ? nil : finished.removeFirst(in: requests) }
+
+  /// A client is gone. What the driver has completes silently; what it has not is dropped, and its payload freed.
+  func forget(connection: Int32, freeing free: (Int32) -> Void) {
+    var rest = RequestList()
+    while !pending.isEmpty {
+      let index = pending.removeFirst(in: requests)
+      if requests[index].connection == connection {
+        if requests[index].parts == 0 {
+          free(index)
+          continue
+        }
+        requests[index].error = NBD.ErrorCode.shutdown
+      }
+      rest.append(index, in: requests)
+    }
+    pending = rest
+    for index in 0..<Int32(requests.capacity) where requests[index].connection == connection {
+      requests[index].connection = -1
+    }
+  }
+
+  /// Ends everything that is not done with an error.
+  func abandon() {
+    while !pending.isEmpty { end(pending.removeFirst(in: requests)) }
+    for index in 0..<Int32(requests.capacity) where requests[index].state == .active { end(index) }
+    for queue in 0..<slots.queues {
+      for slot in 0..<slots.slots where slots[queue, slot].isInFlight { slots.release(queue: queue, slot: slot) }
+    }
+  }
+
+  private func end(_ index: Int32) {
+    requests[index].error = NBD.ErrorCode.shutdown
+    finish(index)
+  }
+
+  // MARK: To the driver
+
+  /// Gives parts of waiting requests to the driver as long as there are slots, in turns, so that a large request does not
+  /// hold up small ones. Returns whether there was anything to do.
+  func issue() -> Bool {
+    var worked = false
+    while !pending.isEmpty {
+      let index = pending.head
+      let request = requests[index]
+      if request.error != 0 {
+        // A part has failed: the rest is not worth the while.
+        _ = pending.removeFirst(in: requests)
+        requests[index].state = .active
+        if request.parts == 0 { finish(index) }
+        worked = true
+        continue
+      }
+      let preferred = request.connection < 0 ? 0 : Int(request.connection) % slots.queues
+      guard isIssuing, let queue = slots.queue(preferred: preferred) else { break }
+      _ = pending.removeFirst(in: requests)
+      issuePart(of: index, queue: queue)
+      if requests[index].state == .pending { pending.append(index, in: requests) }
+      worked = true
+    }
+    if worked, isRunning { for queue in 0..<slots.queues { publish(queue) } }
+    return worked
+  }
+
+  private func issuePart(of index: Int32, queue: Int) {
+    var request = requests[index]
+    let slot = slots.take(queue: queue)
+    var part = Part()
+    part.isInFlight = true
+    part.request = index
+    part.unit = request.unit
+    part.sequence = nextSequence
+    nextSequence += 1
+    if request.isFlushing || request.operation == .flush {
+      part.operation = .flush
+      request.state = .active
+    } else {
+      let limits = units[Int(request.unit)]
+      let hasPayload = request.operation == .read || request.operation == .write
+      part.operation = request.operation
+      part.flags = request.flags
+      part.offset = request.offset + UInt64(request.issued)
+      part.length = min(request.length - request.issued, hasPayload ? limits.maximumTransfer : limits.maximumBare)
+      if hasPayload {
+        part.payload = UInt64(PayloadAllocator.offset(request.extent)) + UInt64(request.issued)
+        precondition(part.payload + UInt64(part.length) <= UInt64(payloadSize), "payload outside its memory")
+      }
+      request.issued += part.length
+      if request.issued == request.length { request.state = .active }
+    }
+    request.parts += 1
+    requests[index] = request
+    slots[queue, slot] = part
+    submit(queue: queue, slot: slot)
+  }
+
+  private func submit(queue: Int, slot: Int) {
+    nextTag &+= 1
+    slots[queue, slot].tag = nextTag
+    slots.write(queue: queue, slot: slot, base: base, guest: &guests[queue])
+  }
+
+  private func publish(_ queue: Int) {
+    if guests[queue].publish() { EventDescriptor.signal(kicks[queue]) }
+  }
+
+  // MARK: From the driver
+
+  /// Takes completions. Returns whether there were any.
+  func collect() -> Bool {
+    var worked = false
+    var queue = 0
+    // A completion can end the driver, and with it the queues.
+    while isRunning, queue < slots.queues {
+      do throws(VirtqueueError) {
+        while let used = try guests[queue].nextUsed() {
+          worked = true
+          complete(queue: queue, used)
+        }
+        queue += 1
+      } catch {
+        worked = true
+        switch error {
+        case .indexOutOfRange(let id): host?.violated(.completionUnknown, "queue \(queue): id \(id)")
+        default:
+          host?.distrustDriver(.usedIndexInvalid, "queue \(queue): \(error)")
+          return true
+        }
+      }
+    }
+    return worked
+  }
+
+  private func complete(queue: Int, _ used: UsedElement) {
+    let slot = Int(used.id) / BlockClass.descriptorsPerSlot
+    guard Int(used.id) % BlockClass.descriptorsPerSlot == 0, slot < slots.slots, slots[queue, slot].isInFlight else {
+      host?.violated(.completionUnknown, "queue \(queue): id \(used.id)")
+      return
+    }
+    let part = slots[queue, slot]
+    var error = NBD.ErrorCode.ioError
+    switch CompletionStatus(slots.status(queue: queue, slot: slot, base: base), tag: part.tag) {
+    case .done(let result): error = result
+    case .stale:
+      // The request stays in flight; if nothing better comes it is replayed.
+      host?.violated(.completionStale, "queue \(queue), slot \(slot)")
+      return
+    case .invalid: host?.violated(.completionInvalid, "queue \(queue), slot \(slot): impossible status")
+    }
+    let room = UInt64(part.operation == .read ? part.length : 0) + UInt64(BlockClass.statusSize)
+    if UInt64(used.length) > room {
+      host?.violated(.completionInvalid, "queue \(queue), slot \(slot): \(used.length) bytes written of \(room)")
+      error = NBD.ErrorCode.ioError
+    }
+    slots.release(queue: queue, slot: slot)
+    completed(part.request, error: error)
+  }
+
+  private func completed(_ index: Int32, error: UInt32) {
+    requests[index].parts -= 1
+    if requests[index].error == 0 { requests[index].error = error }
+    guard requests[index].parts == 0, requests[index].state == .active else { return }
+    if requests[index].flushAfter, !requests[index].isFlushing, requests[index].error == 0 {
+      requests[index].isFlushing = true
+      enqueue(index)
+    } else {
+      finish(index)
+    }
+  }
+
+  /// Asks the driver to call when something completes. Returns whether something has already.
+  func enableCalls() -> Bool {
+    guard isRunning else { return false }
+    var found = false
+    for queue in 0..<slots.queues where guests[queue].enableCalls() { found = true }
+    return found
+  }
+
+  func disableCalls() {
+    guard isRunning else { return }
+    for queue in 0..<slots.queues { guests[queue].disableCalls() }
+  }
+
+  // MARK: Lists and counters
+
+  private func enqueue(_ index: Int32) {
+    requests[index].state = .pending
+    pending.append(index, in: requests)
+  }
+
+  private func finish(_ index: Int32) {
+    requests[index].state = .finished
+    if requests[index].error != 0 { counters.errors += 1 }
+    finished.append(index, in: requests)
+  }
+
+  private func count(_ request: Request) {
+    switch request.operation {
+    case .read:
+      counters.reads += 1
+      counters.bytesRead += UInt64(request.length)
+    case .write, .writeZeroes:
+      counters.writes += 1
+      counters.bytesWritten += UInt64(request.length)
+    case .flush: counters.flushes += 1
+    case .discard: counters.discards += 1
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import Broker
+import CBulkhead
+import Glibc
+import Platform
+import Protocol
+import Virtqueue
+
+/// The block class: requests of NBD clients go to a driver as virtio-blk requests, and survive it.
+///
+/// Outlets are the kernel's NBD client, on socket pairs whose other ends go to the supervisor, and any NBD client on the
+/// listening socket. They open when the first driver serves, and stay open until the broker leaves.
+public final class NBDProxy: Proxy {
+  /// Clients of the listening socket at one time.
+  static let clients = 32
+
+  public let queueLayout: SlottedQueueLayout
+  private let configuration: BrokerConfiguration
+  private let loop: EventLoop
+  private let listener: Int32?
+  let dispatcher: Dispatcher
+  let server: NBDServer
+  private var units = UnitTable()
+  private weak var host: (any ProxyHost)?
+  private var areOutletsOpen = false
+  private var callTokens: [EventLoop.Token] = []
+  private let spin: Nanoseconds
+  private var lastWork: Nanoseconds = 0
+  /// Whether the driver was asked to call, because the loop is about to sleep.
+  private var isArmed = false
+
+  /// - Throws: `broker-payload` when payload memory is too small.
+  public init(_ context: ProxyContext) throws(Failure) {
+    configuration = context.configuration
+    loop = context.loop
+    listener = context.listener
+    spin = Nanoseconds(configuration.spinMicroseconds) * 1000
+    let queueSize = Int(configuration.queueSize)
+    queueLayout = SlottedQueueLayout(
+      queueSize: queueSize, slots: BlockClass.slots(queueSize: queueSize), slotSize: BlockClass.slotSize)
+    guard context.payload.count >= 1 << 20 else {
+      throw Failure("broker-payload", "use \(context.payload.count) bytes of payload memory", hint: "at least 1 MiB")
+    }
+    let connections = Int(configuration.unitLimit) * Int(configuration.kernelConnections) + Self.clients
+    dispatcher = Dispatcher(
+      layout: queueLayout, queues: Int(configuration.queues),
+      requests: connections * Int(NBDServer.requestsPerConnection), payloadSize: context.payload.count)
+    server = NBDServer(loop: loop, dispatcher: dispatcher, payload: context.payload, connections: connections)
+  }
+
+  public func attach(to host: any ProxyHost) {
+    self.host = host
+    dispatcher.attach(to: host)
+  }
+
+  // MARK: Drivers
+
+  public func driverAttached() { units.begin() }
+
+  public func unitAnnounced(_ unit: BlockUnit) throws(ProxyRefusal) { try units.announce(unit) }
+
+  public func unitsComplete() throws(ProxyRefusal) { try units.complete() }
+
+  public func driverServes(_ queues: DriverQueues) throws(Failure) {
+    for unit in units.current.prefix(Int(configuration.unitLimit)) {
+      dispatcher.setUnit(Int(unit.index), UnitLimits(unit))
+      let export = Export(unit, readOnly: configuration.readOnly, maximumPayload: server.maximumPayload)
+      server.setExport(export, of: unit)
+    }
+    for call in queues.calls {
+      callTokens.append(loop.watch(call) { _ in EventDescriptor.drain(call) })
+    }
+    dispatcher.start(queues)
+    isArmed = false
+    if !areOutletsOpen { try openOutlets() }
+  }
+
+  public func driverStopping() { dispatcher.pause() }
+
+  public func driverGone() {
+    dispatcher.stop()
+    callTokens.forEach(loop.remove)
+    callTokens = []
+  }
+
+  private func openOutlets() throws(Failure) {
+    areOutletsOpen = true
+    for export in server.exports {
+      let files = try kernelConnections(export)
+      host?.outletOpened(units.current[export.unit], transmissionFlags: export.flags.rawValue, files: files)
+    }
+    if let listener { server.listen(listener) }
+    Log.info("\(server.exports.count) units, at most \(server.maximumPayload) bytes a request")
+  }
+
+  /// Socket pairs for the kernel's NBD client. Returns the kernel's ends.
+  private func kernelConnections(_ export: Export) throws(Failure) -> [Int32] {
+    var files: [Int32] = []
+    for _ in 0..<configuration.kernelConnections {
+      var ends: (Int32, Int32) = (-1, -1)
+      let result = withUnsafeMutablePointer(to: &ends) {
+        $0.withMemoryRebound(to: Int32.self, capacity: 2) { bh_stream_pair($0) }
+      }
+      do throws(Failure) {
+        try checked(result, "broker-outlet", "make a connection for the kernel's block device")
+      } catch {
+        files.forEach(Descriptor.close)
+        throw error
+      }
+      guard server.addTransmission(ends.0, unit: export.unit, isKernel: true) else {
+        preconditionFailure("the table of connections has room for the kernel's")
+      }
+      files.append(ends.1)
+    }
+    return files
+  }
+
+  // MARK: Work
+
+  /// One round: completions, replies, clients that waited, new requests. Polls on for a while after the last work, then
+  /// asks the driver to call, looks once more, and says that the loop may sleep.
+  public func poll() -> Bool {
+    var worked = dispatcher.collect()
+    worked = server.reply() || worked
+    worked = server.resume() || worked
+    worked = dispatcher.issue() || worked
+    if spin > 0 {
+      let now = monotonicNow()
+      if worked { lastWork = now }
+      if now - lastWork < spin {
+        disarm()
+        return true
+      }
+    }
+    guard !worked else {
+      disarm()
+      return true
+    }
+    isArmed = true
+    return dispatcher.enableCalls()
+  }
+
+  /// While the loop polls, the driver need not call.
+  private func disarm() {
+    guard isArmed else { return }
+    isArmed = false
+    dispatcher.disableCalls()
+  }
+
+  public func tick() { server.tick() }
+
+  public func shutdown() { server.shutdown() }
+
+  public func addCounters(to counters: inout BrokerCounters) {
+    let own = dispatcher.counters
+    counters.reads += own.reads
+    counters.writes += own.writes
+    counters.flushes += own.flushes
+    counters.discards += own.discards
+    counters.bytesRead += own.bytesRead
+    counters.bytesWritten += own.bytesWritten
+    counters.errors += own.errors
+    counters.replayed += own.replayed
+    counters.inFlight += UInt32(dispatcher.slots.inFlight)
+    counters.clients += UInt32(server.connections.count)
+  }
+}

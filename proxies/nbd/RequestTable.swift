@@ -1,0 +1,112 @@
+import Protocol
+
+/// One request of a client, from its header to its reply.
+struct Request {
+  enum State: UInt8 {
+    case free
+    /// Payload is coming in from the client.
+    case receiving
+    /// Waits for slots; some of its parts may be with the driver.
+    case pending
+    /// All that is to be done is with the driver.
+    case active
+    /// Done; not yet seen by the server.
+    case finished
+    /// In its connection's list of replies.
+    case replying
+  }
+
+  var state = State.free
+  var operation = BlockClass.RequestType.read
+  var flags = BlockClass.RequestFlags()
+  /// Force unit access has to be made with a flush, because the unit cannot do it.
+  var flushAfter = false
+  /// That flush is under way.
+  var isFlushing = false
+  var unit: UInt16 = 0
+  /// Index of the connection that waits for the reply, -1 if it is gone.
+  var connection: Int32 = -1
+  /// First page of the payload, -1 if it has none.
+  var extent: Int32 = -1
+  /// Next in whatever list the state says; -1 at the end.
+  var next: Int32 = -1
+  /// Parts that the driver has.
+  var parts: Int32 = 0
+  /// The first error, or 0: a number of ``NBD/ErrorCode``.
+  var error: UInt32 = 0
+  /// The client's name for it.
+  var cookie: UInt64 = 0
+  /// Bytes from the beginning of the unit.
+  var offset: UInt64 = 0
+  /// Bytes.
+  var length: UInt32 = 0
+  /// Bytes that were given to parts.
+  var issued: UInt32 = 0
+  /// Whether a READ's payload goes into its reply.
+  var repliesWithPayload = false
+}
+
+/// A list of requests, linked through ``Request/next``.
+struct RequestList {
+  private(set) var head: Int32 = -1
+  private var tail: Int32 = -1
+
+  var isEmpty: Bool { head < 0 }
+
+  mutating func append(_ index: Int32, in table: RequestTable) {
+    table[index].next = -1
+    if tail < 0 { head = index } else { table[tail].next = index }
+    tail = index
+  }
+
+  mutating func removeFirst(in table: RequestTable) -> Int32 {
+    let first = head
+    head = table[first].next
+    if head < 0 { tail = -1 }
+    table[first].next = -1
+    return first
+  }
+}
+
+/// All requests there can be at one time, in memory that is made once. A request is an index.
+final class RequestTable {
+  let capacity: Int
+  private let entries: UnsafeMutablePointer<Request>
+  private var unused: Int32 = -1
+  private(set) var count = 0
+
+  init(capacity: Int) {
+    self.capacity = capacity
+    entries = .allocate(capacity: capacity)
+    entries.initialize(repeating: Request(), count: capacity)
+    for index in stride(from: Int32(capacity) - 1, through: 0, by: -1) {
+      entries[Int(index)].next = unused
+      unused = index
+    }
+  }
+
+  deinit { entries.deallocate() }
+
+  subscript(index: Int32) -> Request {
+    @inline(__always) get { entries[Int(index)] }
+    @inline(__always) _modify { yield &entries[Int(index)] }
+  }
+
+  /// A fresh request, or nil where all are in use.
+  func allocate() -> Int32? {
+    let index = unused
+    guard index >= 0 else { return nil }
+    unused = entries[Int(index)].next
+    entries[Int(index)] = Request()
+    count += 1
+    return index
+  }
+
+  func free(_ index: Int32) {
+    precondition(entries[Int(index)].state != .free, "freed a free request")
+    entries[Int(index)].state = .free
+    entries[Int(index)].next = unused
+    unused = index
+    count -= 1
+  }
+}

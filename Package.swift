@@ -89,7 +89,9 @@ let package = Package(
     .testTarget(name: "PCITests", dependencies: ["PCI"]),
     .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink"]),
-    .testTarget(name: "JailTests", dependencies: ["Jail"]),
+    .testTarget(name: "JailTests", dependencies: ["CBulkhead", "Jail", "Platform", "Protocol"]),
+    .executableTarget(
+      name: "JailProbe", dependencies: ["CBulkhead"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
     .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"]),
     .testTarget(name: "BrokerTests", dependencies: ["Broker"]),

@@ -42,7 +42,9 @@ struct pci_access *bh_pci_scan(const char *sysfs, const char *names) {
         pci_set_param(access, (char *)"sysfs.path", (char *)sysfs);
         if (names) {
             pci_set_param(access, (char *)"hwdb.disable", (char *)"1");
-            pci_set_name_list_path(access, (char *)names, 0);
+            char *copy = strdup(names); /* libpci keeps the pointer, and frees it */
+            if (!copy) bh_pci_error("out of memory");
+            pci_set_name_list_path(access, copy, 1);
         }
         pci_init(access);
         pci_scan_bus(access);

@@ -115,7 +115,8 @@ extension SeccompPolicy {
 
 extension ArgumentCondition {
   /// The argument is `value`, whatever the bits in `ignored` are.
-  fileprivate static func masked(_ argument: UInt32, ignoring ignored: UInt64, _ value: UInt64, _ text: String) -> Self {
+  fileprivate static func masked(_ argument: UInt32, ignoring ignored: UInt64, _ value: UInt64, _ text: String) -> Self
+  {
     Self(argument, .masked(mask: ~ignored, value: value & ~ignored), text)
   }
 }

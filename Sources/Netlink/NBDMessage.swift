@@ -70,7 +70,8 @@ struct NBDAttributes {
 
   /// The attributes behind the generic netlink header; `nil` if the message is too short to have one.
   init?(of header: UnsafeMutablePointer<nlmsghdr>) {
-    guard genlmsg_valid_hdr(header, 0) != 0, let generic = genlmsg_hdr(header) as UnsafeMutablePointer<genlmsghdr>? else {
+    guard genlmsg_valid_hdr(header, 0) != 0, let generic = genlmsg_hdr(header) as UnsafeMutablePointer<genlmsghdr>?
+    else {
       return nil
     }
     first = genlmsg_attrdata(generic, 0)

@@ -29,7 +29,8 @@ public struct Uevent: Sendable, Equatable {
       properties[String(decoding: line[..<equals], as: UTF8.self)] =
         String(decoding: line[(equals + 1)...], as: UTF8.self)
     }
-    guard !action.isEmpty, devpath.hasPrefix("/"), properties["ACTION"] == action, properties["DEVPATH"] == devpath else {
+    guard !action.isEmpty, devpath.hasPrefix("/"), properties["ACTION"] == action, properties["DEVPATH"] == devpath
+    else {
       throw Failure("uevent-malformed", "read \(action)@\(devpath), which its own properties contradict")
     }
     self.action = action

@@ -31,7 +31,8 @@ public struct Binder {
   public func bind(_ record: BindingRecord) throws(Failure) {
     let path = try existing(record.address)
     guard sysfs.exists("bus/pci/drivers/\(driver)") else {
-      throw Failure("pci-vfio-missing", "bind \(record.address) to \(driver)", hint: "load the module: modprobe \(driver)")
+      throw Failure(
+        "pci-vfio-missing", "bind \(record.address) to \(driver)", hint: "load the module: modprobe \(driver)")
     }
     try write(driver, to: "\(path)/driver_override", "pci-bind")
     if sysfs.linkName("\(path)/driver") == driver { return }
@@ -89,7 +90,8 @@ public struct Binder {
     }
     try write(record.address.description, to: "bus/pci/drivers/\(former)/bind", "pci-release")
     guard waitForDriver(path, { $0 == former }) else {
-      throw Failure("pci-release", "give \(record.address) back to \(former): the driver is \(current(path)) afterwards")
+      throw Failure(
+        "pci-release", "give \(record.address) back to \(former): the driver is \(current(path)) afterwards")
     }
   }
 

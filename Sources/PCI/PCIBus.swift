@@ -34,7 +34,8 @@ public struct PCIBus: Sendable {
 
   private func scan() throws(Failure) -> [PCIDevice] {
     guard tree.exists("bus/pci/devices") else {
-      throw Failure("pci-scan", "list \(tree.sys)/bus/pci/devices", hint: "is sysfs mounted, and does the kernel have PCI?")
+      throw Failure(
+        "pci-scan", "list \(tree.sys)/bus/pci/devices", hint: "is sysfs mounted, and does the kernel have PCI?")
     }
     guard let access = bh_pci_scan("\(tree.sys)/bus/pci", namesFile) else {
       throw Failure("pci-scan", "scan \(tree.sys)/bus/pci: \(String(cString: bh_pci_message()))")

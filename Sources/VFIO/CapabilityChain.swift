@@ -44,5 +44,7 @@ extension [UInt8] {
   func u64(_ at: Int) -> UInt64 { UInt64(u32(at)) | UInt64(u32(at + 4)) << 32 }
 
   /// Whether `count` records of `size` bytes fit behind `at`.
-  func holds(_ count: UInt32, of size: Int, at: Int) -> Bool { at <= self.count && Int(count) <= (self.count - at) / size }
+  func holds(_ count: UInt32, of size: Int, at: Int) -> Bool {
+    at <= self.count && Int(count) <= (self.count - at) / size
+  }
 }

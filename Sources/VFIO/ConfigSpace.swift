@@ -52,7 +52,8 @@ struct ConfigSpace {
     if wanted != before { try write(offset: Offset.command, width: .word, value: wanted) }
     let after = try read(offset: Offset.command, width: .word)
     guard after & bit == wanted & bit else {
-      throw Failure("vfio-config", "command register is 0x\(String(after, radix: 16)) after 0x\(String(wanted, radix: 16))")
+      throw Failure(
+        "vfio-config", "command register is 0x\(String(after, radix: 16)) after 0x\(String(wanted, radix: 16))")
     }
   }
 

@@ -22,7 +22,8 @@ public final class VFIOContainer {
 
   /// Takes over a container that somebody else has opened.
   public init(owning file: consuming Descriptor) throws(Failure) {
-    let version = try checked(bh_vfio_api_version(file.number), "vfio-version", "ask the VFIO container for its version")
+    let version = try checked(
+      bh_vfio_api_version(file.number), "vfio-version", "ask the VFIO container for its version")
     guard version == VFIO_API_VERSION else {
       throw Failure("vfio-version", "VFIO API version \(version), expected \(VFIO_API_VERSION)")
     }

@@ -21,7 +21,8 @@ public final class VFIODevice {
   public init(owning file: consuming Descriptor, address: String) throws(Failure) {
     var info = vfio_device_info()
     try checked(bh_vfio_device_info(file.number, &info), "vfio-device-info", "ask \(address) what it is")
-    guard info.flags & UInt32(VFIO_DEVICE_FLAGS_PCI) != 0, info.num_regions > UInt32(VFIO_PCI_CONFIG_REGION_INDEX) else {
+    guard info.flags & UInt32(VFIO_DEVICE_FLAGS_PCI) != 0, info.num_regions > UInt32(VFIO_PCI_CONFIG_REGION_INDEX)
+    else {
       throw Failure("vfio-device-info", "\(address) is not a PCI device to VFIO")
     }
     let configRegion = try VFIODevice.regionInfo(file.number, UInt32(VFIO_PCI_CONFIG_REGION_INDEX), address)

@@ -35,15 +35,15 @@ refuses_configuration() {
 }
 entry=$(device_entry disk0 "$disk0")
 check "malformed: syntax" refuses_configuration '[[device]' ':1:'
-check "malformed: unknown key" refuses_configuration "$entry"$'\ndriwer = "nvme"' ':6:' driwer '"driver"'
-check "malformed: wrong type" refuses_configuration "$entry"$'\nforce = "yes"' ':6:' force true
+check "malformed: unknown key" refuses_configuration "$entry"$'\ndriwer = "nvme"' ':5:' driwer '"driver"'
+check "malformed: wrong type" refuses_configuration "$entry"$'\nforce = "yes"' ':5:' force true
 check "malformed: bad address" refuses_configuration "$(device_entry disk0 0000:01:00.9)" ':3:' 0000:01:00.9 bulkheadctl
 check "malformed: missing driver" refuses_configuration "$(device_entry disk0 "$disk0" nvmee)" ':4:' nvmee nvme
 check "malformed: no driver at all" refuses_configuration '[[device]]'$'\naddress = "0000:01:00.0"' driver
 check "malformed: two entries for one device" refuses_configuration "$entry"$'\n'"$(device_entry other "$disk0")" "$disk0"
 check "malformed: two devices of one name" refuses_configuration "$entry"$'\n'"$(device_entry disk0 "$disk1")" disk0
 check "malformed: unknown option of the driver" refuses_configuration "$entry"$'\noptions = { nosuch = 1 }' nosuch
-check "malformed: several mistakes are all said" refuses_configuration "$entry"$'\nforce = 3\nstart = "now"' force start
+check "malformed: several mistakes are all said" refuses_configuration "$entry"$'\nforce = 3\nstart = "now"' ':5:9' ':6:9'
 
 # refused DEVICE CODE-OR-TEXT...: start fails with status 6, says each text, and touches nothing.
 refused() {

@@ -8,7 +8,8 @@ import Testing
   private let family: Int32 = 31
 
   private func attributes(_ message: NBDMessage) throws -> NBDAttributes {
-    try #require(NBDAttributes(of: #require(nlmsg_hdr(message.raw))))
+    let header = try #require(nlmsg_hdr(message.raw))
+    return try #require(NBDAttributes(of: header))
   }
 
   @Test func carriesEachSetting() throws {

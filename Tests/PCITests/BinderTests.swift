@@ -9,7 +9,6 @@ import Testing
   private let card = "0000:01:00.1"
 
   private var binder: Binder { Binder(sysfs: kernel) }
-  private func address(_ text: String) throws -> PCIAddress { try #require(PCIAddress(text)) }
   private func record(_ text: String) throws -> BindingRecord { try binder.prepare(address(text)) }
 
   @Test func preparingChangesNothing() throws {

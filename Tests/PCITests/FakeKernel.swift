@@ -56,26 +56,30 @@ final class FakeKernel: SysfsAccess {
     let parts = path.split(separator: "/").map(String.init)
     switch parts.last {
     case "driver_override":
-      guard devices[parts[3]] != nil else { throw Failure("sysfs-write", path, errno: 2) }
+      guard devices[parts[3]] != nil else { throw Failure("sysfs-write", "write '\(text)' to \(path)", errno: 2) }
       devices[parts[3]]?.override = text == "\n" ? nil : text
     case "drivers_probe":
-      guard devices[text] != nil else { throw Failure("sysfs-write", path, errno: 22) }
+      guard devices[text] != nil else { throw Failure("sysfs-write", "write '\(text)' to \(path)", errno: 22) }
       probe(text)  // reports success whether or not somebody claims the device
     case "unbind":
-      guard devices[text]?.driver == parts[3] else { throw Failure("sysfs-write", path, errno: 19) }
+      guard devices[text]?.driver == parts[3] else {
+        throw Failure("sysfs-write", "write '\(text)' to \(path)", errno: 19)
+      }
       setDriver(text, nil)
     case "bind":
       guard drivers.contains(parts[3]), devices[text]?.driver == nil, !fails(text, parts[3]) else {
-        throw Failure("sysfs-write", path, errno: 19)
+        throw Failure("sysfs-write", "write '\(text)' to \(path)", errno: 19)
       }
       setDriver(text, parts[3])
-    default: throw Failure("sysfs-write", path, errno: 2)
+    default: throw Failure("sysfs-write", "write '\(text)' to \(path)", errno: 2)
     }
   }
 
   private func probe(_ address: String) {
     guard let device = devices[address], device.driver == nil else { return }
-    guard let driver = device.override ?? device.native, drivers.contains(driver), !fails(address, driver) else { return }
+    guard let driver = device.override ?? device.native, drivers.contains(driver), !fails(address, driver) else {
+      return
+    }
     setDriver(address, driver)
   }
 

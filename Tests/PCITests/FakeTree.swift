@@ -1,4 +1,5 @@
-import Glibc
+import Foundation
+import Testing
 
 @testable import PCI
 
@@ -32,7 +33,7 @@ final class FakeTree {
   }
 
   deinit {
-    _ = nftw(root, { path, _, _, _ in path.map { remove($0) } ?? 0 }, 16, FTW_DEPTH | FTW_PHYS)
+    try? FileManager.default.removeItem(atPath: root)
   }
 
   func makeDirectory(_ path: String) {
@@ -48,7 +49,7 @@ final class FakeTree {
   func write(_ path: String, _ bytes: [UInt8]) {
     makeDirectory(path.split(separator: "/").dropLast().joined(separator: "/"))
     let file = open("\(root)/\(path)", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
-    precondition(file >= 0 && Glibc.write(file, bytes, bytes.count) == bytes.count)
+    precondition(file >= 0 && Foundation.write(file, bytes, bytes.count) == bytes.count)
     close(file)
   }
 
@@ -115,3 +116,6 @@ func config(size: Int = 256, _ words: [Int: UInt16]) -> [UInt8] {
   }
   return bytes
 }
+
+/// The address that a test names.
+func address(_ text: String) throws -> PCIAddress { try #require(PCIAddress(text)) }

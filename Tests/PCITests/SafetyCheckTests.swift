@@ -20,14 +20,15 @@ import Testing
   }
 
   private func refusals(_ probe: FakeProbe = FakeProbe(), force: Bool = false) throws -> [Refusal] {
-    let device = try fake.bus.device(at: #require(PCIAddress("01:00.0")))
+    let device = try fake.bus.device(at: address("01:00.0"))
     return SafetyCheck(tree: fake.tree, probe: probe).refusals(for: device, force: force)
   }
 
   private func mount(_ number: String, _ place: String, _ source: String) {
     fake.write(
       "proc/self/mountinfo",
-      "22 1 253:0 / / rw shared:1 - ext4 /dev/vda rw\n36 22 \(number) / \(place) rw,noatime shared:2 - ext4 \(source) rw\n")
+      "22 1 253:0 / / rw shared:1 - ext4 /dev/vda rw\n36 22 \(number) / \(place) rw,noatime shared:2 - ext4 \(source) rw\n"
+    )
   }
 
   @Test func anIdleDiskIsFree() throws {
@@ -61,7 +62,8 @@ import Testing
 
   @Test func swap() throws {
     addDisk()
-    fake.write("proc/swaps", "Filename Type Size Used Priority\n/dev/nvme0n1p1\tpartition\t1024 0 -2\n/swapfile file 1 0 -3\n")
+    fake.write(
+      "proc/swaps", "Filename Type Size Used Priority\n/dev/nvme0n1p1\tpartition\t1024 0 -2\n/swapfile file 1 0 -3\n")
     #expect(try refusals().map(\.code) == ["disk-swap"])
   }
 
@@ -140,14 +142,15 @@ import Testing
 
   @Test func noIOMMUIsNeverOverridden() throws {
     fake.add("0000:02:00.0")
-    let device = try fake.bus.device(at: #require(PCIAddress("02:00.0")))
+    let device = try fake.bus.device(at: address("02:00.0"))
     let found = SafetyCheck(tree: fake.tree, probe: FakeProbe()).refusals(for: device, force: true)
     #expect(found.map(\.code) == ["iommu-missing"])
     #expect(found[0].hint.contains("intel_iommu=on"))
   }
 
   @Test(arguments: [
-    (" 0: 5 IR-IO-APIC 2-edge timer\n", InterruptRemapping.present), ("24: 0 IR-PCI-MSIX-0000:00:01.0 0-edge x\n", .present),
+    (" 0: 5 IR-IO-APIC 2-edge timer\n", InterruptRemapping.present),
+    ("24: 0 IR-PCI-MSIX-0000:00:01.0 0-edge x\n", .present),
     (" 0: 5 IO-APIC 2-edge timer\n25: 0 PCI-MSI 0-edge x\n", .missing), ("13: 0 GICv3 30 Level arch_timer\n", .unknown),
     ("", .unknown),
   ])
@@ -160,7 +163,7 @@ import Testing
 
   @Test func aBridgeIsNotADevice() throws {
     fake.add("0000:00:1f.0", device: 0x000c, classCode: 0x060100, group: 9)
-    let device = try fake.bus.device(at: #require(PCIAddress("00:1f.0")))
+    let device = try fake.bus.device(at: address("00:1f.0"))
     let found = SafetyCheck(tree: fake.tree, probe: FakeProbe()).refusals(for: device, force: true)
     #expect(found.map(\.code) == ["pci-bridge"])
   }

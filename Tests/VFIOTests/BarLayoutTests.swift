@@ -47,7 +47,8 @@ import Testing
   @Test func sparseAreasCountOnlyTheirWholePages() throws {
     let areas: [Range<UInt64>] = [0x8000..<0xa000, 0x100..<0x2f00, 0x4010..<0x4fff]
     #expect(ranges(try region(size: 0x10000, sparse: areas)) == [0x1000..<0x2000, 0x8000..<0xa000])
-    #expect(ranges(try region(size: 0x10000, sparse: areas), holes: [0x9000..<0x9010]) == [0x1000..<0x2000, 0x8000..<0x9000])
+    #expect(
+      ranges(try region(size: 0x10000, sparse: areas), holes: [0x9000..<0x9010]) == [0x1000..<0x2000, 0x8000..<0x9000])
     #expect(ranges(try region(size: 0x10000, sparse: [])) == [])
   }
 

@@ -31,7 +31,9 @@ public enum CheckPage {
     page.line("Class", check.className)
     page.line("Kernel driver", check.kernelDriver ?? "none")
     page.line("IOMMU group", check.group.map(String.init) ?? "none")
-    page.lines("Group members", check.groupMembers.isEmpty ? ["it is alone"] : check.groupMembers)
+    if check.group != nil {
+      page.lines("Group members", check.groupMembers.isEmpty ? ["it is alone"] : check.groupMembers)
+    }
     page.lines("Bridges", check.bridges)
     page.line("Interrupts", "remapping is \(check.interruptRemapping)")
     page.line("Reset", check.resetMethods.isEmpty ? "none" : check.resetMethods.joined(separator: ", "))

@@ -37,7 +37,7 @@ public struct ConfigurationLoader {
     }
     var entries: [DeviceEntry] = []
     for top in tops {
-      entries += top.tables("device").compactMap { DeviceEntry($0, defaults: defaults) }
+      entries += top.tables("device").map { DeviceEntry($0, defaults: defaults) }
       top.finish()
     }
     let configuration = Configuration(entries: entries, drivers: drivers)
@@ -102,6 +102,8 @@ extension Configuration {
   }
 
   private func checkDoubles(_ entry: DeviceEntry, earlier: ArraySlice<DeviceEntry>, log: IssueLog) {
+    // An entry whose address could not be read means no device.
+    guard entry.match != DeviceEntry.Match() else { return }
     for other in earlier {
       if entry.match == other.match {
         log.add(

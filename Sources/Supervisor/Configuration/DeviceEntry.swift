@@ -29,7 +29,7 @@ public struct DeviceEntry: Equatable, Sendable {
     }
 
     public func fits(_ candidate: PCIDevice) -> Bool {
-      (address.map { $0 == candidate.address } ?? true)
+      self != Match() && (address.map { $0 == candidate.address } ?? true)
         && (vendor.map { $0 == candidate.vendorID } ?? true)
         && (device.map { $0 == candidate.deviceID } ?? true)
         && (deviceClass.map { $0.fits(candidate.classCode) } ?? true)

@@ -1,9 +1,8 @@
 import PCI
 
 extension DeviceEntry {
-  /// Reads one `[[device]]` on top of the defaults; nil if it does not say which device it means.
-  init?(_ reader: TableReader, defaults: DeviceSettings) {
-    let issues = reader.log.issues.count
+  /// Reads one `[[device]]` on top of the defaults. What is wrong is in the log, and the rest is still checked.
+  init(_ reader: TableReader, defaults: DeviceSettings) {
     var settings = defaults
     settings.apply(reader)
     let name = reader.parsed(
@@ -21,7 +20,6 @@ extension DeviceEntry {
         reader.location, "the entry has no driver",
         hint: "add driver = \"auto\", or the name of one: driver = \"nvme\"")
     }
-    guard reader.log.issues.count == issues else { return nil }
     self.init(name: name, match: match, settings: settings, location: reader.location)
   }
 }

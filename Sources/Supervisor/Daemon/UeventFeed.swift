@@ -4,7 +4,7 @@ import Platform
 
 /// PCI functions that come and go, from the kernel's uevents.
 final class UeventFeed {
-  enum News {
+  enum News: Equatable {
     case added(PCIAddress)
     case removed(PCIAddress)
     /// Some were lost: look at everything.

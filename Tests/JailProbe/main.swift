@@ -1,0 +1,35 @@
+// A driver that tries what a driver must not do, and says on the log how each attempt ended. JailTests runs it in a
+// real jail, and once without one, to see that there the same attempts do not fail with EPERM.
+//
+// Log: `deny NAME RESULT`, `allow NAME RESULT` (a value or -errno), then `ready`. It ends when its peer hangs up.
+import CBulkhead
+import Glibc
+
+func say(_ text: String) {
+  let line = text + "\n"
+  _ = write(2, line, line.utf8.count)
+}
+
+switch CommandLine.arguments.dropFirst().first {
+case "attempts":
+  let inJail = CommandLine.arguments.last == "jailed"
+  for attempt in Attempt.denied where inJail || !attempt.jailOnly { say("deny \(attempt.name) \(attempt.result())") }
+  for attempt in Attempt.allowed { say("allow \(attempt.name) \(attempt.result())") }
+case "crash": fatalError("as asked")
+case "x32":
+  // getpid by the x32 table: kills the process, if the filter works.
+  say("x32 \(bh_syscall(0x4000_0000 | 39, 0, 0, 0, 0, 0, 0))")
+case "environment":
+  // Behind argv; the variable environ is not for Swift 6.
+  var entry = CommandLine.unsafeArgv + Int(CommandLine.argc) + 1
+  while let text = entry.pointee {
+    say("environment \(String(cString: text))")
+    entry += 1
+  }
+  for argument in CommandLine.arguments { say("argument \(argument)") }
+  say("identity \(getuid()) \(getpid())")
+default: break
+}
+say("ready")
+var control = pollfd(fd: 3, events: Int16(POLLIN), revents: 0)
+_ = bh_ppoll(&control, 1, -1)

@@ -26,6 +26,9 @@ final class DriverSession {
     heartbeat = Heartbeat(timeout: heartbeatTimeout)
   }
 
+  /// A driver learns its generation from the grant; what it says before that is of generation 0.
+  var knowsNoGeneration: Bool { monitor.state == .launched || monitor.state == .greeted }
+
   deinit { Descriptor.close(channel.socket) }
 
   /// Sends a message that the conversation permits now.

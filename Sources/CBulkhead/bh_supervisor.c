@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -115,11 +114,6 @@ int bh_unix_datagram(const char *path, const void *bytes, size_t count) {
     if (sendto(fd, bytes, count, MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0) error = -errno;
     close(fd);
     return error;
-}
-
-int bh_group_id(const char *name) {
-    struct group *group = getgrnam(name);
-    return group ? (int)group->gr_gid : -ENOENT;
 }
 
 int bh_lock_file(int fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0; }

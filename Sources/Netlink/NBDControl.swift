@@ -109,7 +109,8 @@ public final class NBDControl {
     if sent < 0 { throw NBDControl.failure("nbd-netlink", step, sent) }
     while !answer.isComplete {
       let received = nl_recvmsgs(socket, callbacks)
-      if received < 0 { throw NBDControl.failure("nbd-netlink", step, received) }
+      // Also negative, by libnl's own number, when the kernel has sent an error.
+      if received < 0, !answer.isComplete { throw NBDControl.failure("nbd-netlink", step, received) }
     }
     if answer.errno != 0 { throw Failure(code, step, errno: answer.errno, hint: NBDControl.hint(answer.errno)) }
     return answer

@@ -84,7 +84,7 @@ struct NBDAttributes {
   }
 
   /// Calls `body` with each attribute's type, in order.
-  private func forEach(_ body: (Int32, UnsafeMutablePointer<nlattr>) -> Void) {
+  private func visit(_ body: (Int32, UnsafeMutablePointer<nlattr>) -> Void) {
     var next = first
     var rest = length
     while let attribute = next, nla_ok(attribute, rest) != 0 {
@@ -98,7 +98,7 @@ struct NBDAttributes {
     _ kind: Int, size: Int32
   ) -> UnsafeMutablePointer<nlattr>? {
     var found: UnsafeMutablePointer<nlattr>?
-    forEach { type, attribute in
+    visit { type, attribute in
       if type == Int32(kind), nla_len(attribute) >= size { found = attribute }
     }
     return found
@@ -130,7 +130,7 @@ struct NBDAttributes {
   ) -> [NBDAttributes] {
     guard let nest = find(list, size: 0) else { return [] }
     var items: [NBDAttributes] = []
-    NBDAttributes(in: nest).forEach { type, attribute in
+    NBDAttributes(in: nest).visit { type, attribute in
       if type == Int32(item) { items.append(NBDAttributes(in: attribute)) }
     }
     return items

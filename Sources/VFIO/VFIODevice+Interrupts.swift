@@ -1,19 +1,18 @@
 import CBulkhead
+import Glibc
 import Platform
 
 extension VFIODevice {
   /// How many vectors of a kind the device has; 0 if the kernel knows no such kind for it.
   /// - Throws: `vfio-irq-info`.
   public func interruptCount(_ kind: InterruptKind) throws(Failure) -> Int {
-    guard kind.rawValue < interruptIndexCount else { return 0 }
-    return Int(try interruptInfo(kind).count)
+    Int(try interruptInfo(kind)?.count ?? 0)
   }
 
   /// Whether ``mask(_:vector:)`` works for a kind; today's kernels mask INTx only.
   /// - Throws: `vfio-irq-info`.
   public func isMaskable(_ kind: InterruptKind) throws(Failure) -> Bool {
-    guard kind.rawValue < interruptIndexCount else { return false }
-    return try interruptInfo(kind).flags & UInt32(VFIO_IRQ_INFO_MASKABLE) != 0
+    try (interruptInfo(kind)?.flags ?? 0) & UInt32(VFIO_IRQ_INFO_MASKABLE) != 0
   }
 
   /// See ``DeviceBacking/wireInterrupts(_:eventfds:)``.
@@ -83,11 +82,15 @@ extension VFIODevice {
     }
   }
 
-  private func interruptInfo(_ kind: InterruptKind) throws(Failure) -> vfio_irq_info {
+  /// `nil` if the device has no such kind: an older kernel does not count it, and a conventional PCI device has no error
+  /// interrupt, which the kernel answers with EINVAL.
+  private func interruptInfo(_ kind: InterruptKind) throws(Failure) -> vfio_irq_info? {
     try opened()
+    guard kind.rawValue < interruptIndexCount else { return nil }
     var info = vfio_irq_info()
-    try checked(
-      bh_vfio_irq_info(file, kind.rawValue, &info), "vfio-irq-info", "ask \(address) for its \(kind) vectors")
+    let result = bh_vfio_irq_info(file, kind.rawValue, &info)
+    if result == -EINVAL { return nil }
+    try checked(result, "vfio-irq-info", "ask \(address) for its \(kind) vectors")
     return info
   }
 }

@@ -46,7 +46,8 @@ extension VarlinkClient.Problem {
         "start it: systemctl start bulkhead; or name its socket with --socket"
       )
     case .disconnected: return (.unreachable, "bulkheadd closed the connection", "see its log: journalctl -u bulkhead")
-    case .unintelligible(let text): return (.failed, "the answer is not understood: \(text)", "are all parts of one version?")
+    case .unintelligible(let text):
+      return (.failed, "the answer is not understood: \(text)", "are all parts of one version?")
     case .other(let name): return (.failed, "bulkheadd answered \(name)", "are all parts of one version?")
     case .service(let error):
       switch error.name {

@@ -132,7 +132,7 @@ final class JailedProcess {
           var spec = bh_spawn(
             executable: executable, argv: argv.baseAddress, envp: envp.baseAddress, files: files.baseAddress,
             file_count: UInt32(files.count), cgroup: -1, new_pid_namespace: 1)
-          return CBulkhead.bh_spawn(&spec, &pidfd)
+          return bh_spawn(&spec, &pidfd)
         }
       }
     }
@@ -146,14 +146,23 @@ private struct GrantedFiles: ~Copyable {
   let interrupt0, interrupt24, kick, call: Descriptor
 
   init() throws(Failure) {
-    rings = try SharedMemory(name: "rings", size: 16384)
-    arena = try SharedMemory(name: "arena", size: 16384)
-    payload = try SharedMemory(name: "payload", size: 16384)
-    device = try SharedMemory(name: "device", size: 65536)
-    interrupt0 = try EventDescriptor.make()
-    interrupt24 = try EventDescriptor.make()
-    kick = try EventDescriptor.make()
-    call = try EventDescriptor.make()
+    // Into locals first: a value that cannot be copied is made whole or not at all.
+    let rings = try SharedMemory(name: "rings", size: 16384)
+    let arena = try SharedMemory(name: "arena", size: 16384)
+    let payload = try SharedMemory(name: "payload", size: 16384)
+    let device = try SharedMemory(name: "device", size: 65536)
+    let interrupt0 = try EventDescriptor.make()
+    let interrupt24 = try EventDescriptor.make()
+    let kick = try EventDescriptor.make()
+    let call = try EventDescriptor.make()
+    self.rings = rings
+    self.arena = arena
+    self.payload = payload
+    self.device = device
+    self.interrupt0 = interrupt0
+    self.interrupt24 = interrupt24
+    self.kick = kick
+    self.call = call
   }
 
   /// In the order of `JailedProcess.files`.

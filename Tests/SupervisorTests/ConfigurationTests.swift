@@ -105,8 +105,10 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     Mistake(
       "wrong type of a text", "[[device]]\naddress = 1\ndriver = \"nvme\"\n",
       "bulkhead.toml:2:11: error: \"address\" in [[device]] must be a PCI address", "not the integer 1"),
-    Mistake("wrong type of a table", entry + "limits = 3\n", "\"limits\" in [[device]] must be a table, not the integer 3"),
-    Mistake("floating point", entry + "limits.queues = 1.5\n", "must be a whole number from 1 to 32, not a floating-point"),
+    Mistake(
+      "wrong type of a table", entry + "limits = 3\n", "\"limits\" in [[device]] must be a table, not the integer 3"),
+    Mistake(
+      "floating point", entry + "limits.queues = 1.5\n", "must be a whole number from 1 to 32, not a floating-point"),
     Mistake("date", entry + "name = 2024-01-01\n", "must be a name", "not a date"),
     Mistake(
       "bad address", "[[device]]\naddress = \"0000:01:00.9\"\ndriver = \"nvme\"\n",
@@ -116,8 +118,10 @@ struct Mistake: Sendable, CustomTestStringConvertible {
       "bad id", "[[device]]\nid = \"8086\"\ndriver = \"nvme\"\n", "must be a vendor and a device id such as",
       "lspci -nn"),
     Mistake(
-      "bad class", "[[device]]\nclass = \"floppy\"\ndriver = \"nvme\"\n", "must be a device class", "known names: display"),
-    Mistake("bad name", entry + "name = \"Big Disk\"\n", "must be a name of lower-case letters", "not the text \"Big Disk\""),
+      "bad class", "[[device]]\nclass = \"floppy\"\ndriver = \"nvme\"\n", "must be a device class",
+      "known names: display"),
+    Mistake(
+      "bad name", entry + "name = \"Big Disk\"\n", "must be a name of lower-case letters", "not the text \"Big Disk\""),
     Mistake(
       "bad size", entry + "limits = { memory = \"64MB\" }\n",
       "bulkhead.toml:4:21: error: \"memory\" in limits must be a size from 4M to", "not the text \"64MB\"", "\"64M\""),
@@ -126,7 +130,8 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     Mistake(
       "bad duration", entry + "restart = { delay = \"10 s\" }\n",
       "\"delay\" in restart must be a duration, not the text \"10 s\"", "\"500ms\""),
-    Mistake("duration without a unit", entry + "heartbeat.interval = \"10\"\n", "must be a duration, not the text \"10\""),
+    Mistake(
+      "duration without a unit", entry + "heartbeat.interval = \"10\"\n", "must be a duration, not the text \"10\""),
     Mistake("bad percentage", entry + "limits.cpu = \"50\"\n", "must be a percentage of one processor", "\"50%\""),
     Mistake(
       "bad word", entry + "start = \"autp\"\n", "must be one of \"auto\", \"manual\", not the text \"autp\"",
@@ -137,7 +142,9 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     Mistake(
       "heartbeats crossed", entry + "heartbeat = { interval = \"2s\", timeout = \"1s\" }\n",
       "\"timeout\" in heartbeat is less than \"interval\""),
-    Mistake("no outlet", entry + "outlet = { kernel = false, socket = false }\n", "neither a kernel block device nor a socket"),
+    Mistake(
+      "no outlet", entry + "outlet = { kernel = false, socket = false }\n", "neither a kernel block device nor a socket"
+    ),
     Mistake("bad outlet", entry + "outlet.kernel = \"maybe\"\n", "must be true, false or \"auto\""),
     Mistake(
       "no device meant", "[[device]]\ndriver = \"nvme\"\n",
@@ -164,9 +171,12 @@ struct Mistake: Sendable, CustomTestStringConvertible {
       "bulkhead.toml:5:1: error: the name \"a\" is taken by the entry at bulkhead.toml:1:1"),
     Mistake(
       "default of a name", "[defaults]\nname = \"x\"\n", "bulkhead.toml:2:1: error: \"name\" cannot have a default"),
-    Mistake("unknown default", "[defaults]\nstrat = \"auto\"\n", "bulkhead.toml:2:1: error: unknown key \"strat\" in defaults"),
     Mistake(
-      "wrong default is said once", "[defaults]\nforce = 1\n" + entry + "[[device]]\nid = \"1b36:0010\"\ndriver = \"nvme\"\n",
+      "unknown default", "[defaults]\nstrat = \"auto\"\n", "bulkhead.toml:2:1: error: unknown key \"strat\" in defaults"
+    ),
+    Mistake(
+      "wrong default is said once",
+      "[defaults]\nforce = 1\n" + entry + "[[device]]\nid = \"1b36:0010\"\ndriver = \"nvme\"\n",
       "bulkhead.toml:2:9: error: \"force\" in defaults must be true or false"),
   ]
 }
@@ -215,7 +225,10 @@ struct Mistake: Sendable, CustomTestStringConvertible {
       outlet = { kernel = "auto", namespaces = "all", read-only = true, connections = 4 }
       options.queue-depth = 12
       """,
-      dropIns: ["20.toml": "[defaults]\nstart = \"manual\"\n", "10.toml": "[[device]]\nid = \"1b36:0010\"\nlimits.cpu = \"50%\"\n"])
+      dropIns: [
+        "20.toml": "[defaults]\nstart = \"manual\"\n",
+        "10.toml": "[[device]]\nid = \"1b36:0010\"\nlimits.cpu = \"50%\"\n",
+      ])
     let (configuration, issues) = folder.load()
     #expect(issues == [])
     try #require(configuration.entries.count == 2)

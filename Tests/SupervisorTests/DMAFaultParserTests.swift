@@ -75,7 +75,8 @@ import Testing
       parse("AMD-Vi: Event logged [IO_PAGE_FAULT device=0001:01:00.0 domain=0x1 address=0x1 flags=0x20]"))
     #expect(fault.concerns(PCIAddress("0001:01:00.0")!))
     #expect(!fault.concerns(device))
-    let intel = try #require(parse("DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0x1 [fault reason 0x06] x"))
+    let intel = try #require(
+      parse("DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0x1 [fault reason 0x06] x"))
     #expect(intel.concerns(PCIAddress("0001:01:00.0")!) && intel.concerns(device))
   }
 
@@ -109,7 +110,8 @@ import Testing
   @Test(arguments: [
     "", "DMAR: DRHD: handling fault status reg 2", "DMAR: IOMMU enabled", "DMAR: [DMA Write] Request device [",
     "DMAR: [DMA Write] Request device [01:00] fault addr 0", "DMAR: [DMA Write] Request device [zz:00.0] fault addr 0",
-    "DMAR: [DMA Write] Request device [01:20.0] fault addr 0", "AMD-Vi: Event logged [COMMAND_HARDWARE_ERROR address=0x1]",
+    "DMAR: [DMA Write] Request device [01:20.0] fault addr 0",
+    "AMD-Vi: Event logged [COMMAND_HARDWARE_ERROR address=0x1]",
     "AMD-Vi: Event logged [IO_PAGE_FAULT device=", "arm-smmu 1: cbfrsynra=zz",
     "some program: DMAR: [DMA Write] Request device [01:00.0] fault addr 0x0 [fault reason 0x05] forged by a name",
     "arm-smmu-v3", "event 0x10 received:",

@@ -105,7 +105,9 @@ import Testing
 
   @Test func aRefusalLeavesTheDevice() {
     let life = Life()
-    life.actions.prepareOutcome = .refused([Refusal(code: "disk-mounted", message: "it is mounted", hint: "", overridable: true)])
+    life.actions.prepareOutcome = .refused([
+      Refusal(code: "disk-mounted", message: "it is mounted", hint: "", overridable: true)
+    ])
     life.controller.appeared()
     life.controller.start()
     #expect(life.controller.state == .refused)
@@ -375,7 +377,9 @@ import Testing
     var backoff = Backoff(settings)
     let delays = (0..<5).map { backoff.failed(at: Nanoseconds($0)) }
     #expect(
-      delays == [.after(100_000_000), .after(200_000_000), .after(400_000_000), .after(500_000_000), .after(500_000_000)])
+      delays == [
+        .after(100_000_000), .after(200_000_000), .after(400_000_000), .after(500_000_000), .after(500_000_000),
+      ])
   }
 
   @Test func aQuietIntervalForgets() {

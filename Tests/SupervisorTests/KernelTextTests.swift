@@ -19,7 +19,9 @@ import Testing
       """
     #expect(ControlGroups.mountPoint(in: hybrid) == "/sys/fs/cgroup/unified")
     #expect(ControlGroups.mountPoint(in: "22 1 8:1 / / rw - ext4 /dev/sda1 rw") == nil)
-    #expect(ControlGroups.ownPath("1:name=systemd:/x\n0::/system.slice/bulkhead.service\n") == "/system.slice/bulkhead.service")
+    #expect(
+      ControlGroups.ownPath("1:name=systemd:/x\n0::/system.slice/bulkhead.service\n")
+        == "/system.slice/bulkhead.service")
   }
 
   @Test func usersAreDistinct() throws {
@@ -46,7 +48,9 @@ import Testing
       FileText.write(
         "40 22 43:97 / /mnt rw - ext4 /dev/nbd3p1 rw\n41 22 43:98 / /other rw - ext4 /dev/nbd4 rw\n",
         to: "\(root)/proc/1/mountinfo") == 0)
-    #expect(FileText.write("Filename Type Size\n/dev/nbd3p2\tpartition 1\n/dev/nbd33 partition\n", to: "\(root)/proc/swaps") == 0)
+    #expect(
+      FileText.write("Filename Type Size\n/dev/nbd3p2\tpartition 1\n/dev/nbd33 partition\n", to: "\(root)/proc/swaps")
+        == 0)
     #expect(
       OutletUse(proc: "\(root)/proc", sys: "\(root)/sys").uses(of: "nbd3") == [
         "/dev/nbd3 is mounted on /mnt", "/dev/nbd3 is in use as swap space", "/dev/nbd3p1 is part of /dev/dm-0",

@@ -21,14 +21,17 @@ import Testing
       socket: "/run/bulkhead/nbd/disk0.sock",
       units: [
         .init(
-          index: 0, identifier: 1, name: "disk0", size: 512 << 20, blockSize: 512, readOnly: false, model: "QEMU NVMe Ctrl",
+          index: 0, identifier: 1, name: "disk0", size: 512 << 20, blockSize: 512, readOnly: false,
+          model: "QEMU NVMe Ctrl",
           serial: "BULKHEAD0", kernelDevice: "/dev/nbd0", link: "/dev/bulkhead/disk0")
       ])
     var counters = Counters()
     counters.reads = 10
     counters.bytesRead = 40960
     device.counters = counters
-    device.violations = [ViolationCount(name: "dma-fault", count: 7, detail: "DMA write at 0x1000: not set", time: 1060)]
+    device.violations = [
+      ViolationCount(name: "dma-fault", count: 7, detail: "DMA write at 0x1000: not set", time: 1060)
+    ]
     device.dmaFault = DMAFaultDetail(
       device: "0000:01:00.0", access: "write", address: "0x1000", reason: "PTE Write access is not set",
       text: "DMAR: [DMA Write NO_PASID] Request device [01:00.0] ...", time: 1060)
@@ -40,7 +43,8 @@ import Testing
       address: "0000:03:00.0", vendorID: "8086", deviceID: "10d3", vendor: "Intel Corporation", model: "82574L",
       className: "Ethernet controller", state: "unconfigured")
     other.kernelDriver = "e1000e"
-    let absent = Device(address: "0000:06:00.0", vendorID: "", deviceID: "", vendor: "", model: "", className: "", state: "absent")
+    let absent = Device(
+      address: "0000:06:00.0", vendorID: "", deviceID: "", vendor: "", model: "", className: "", state: "absent")
     #expect(
       DeviceTable.text([device, other, absent]) == """
         DEVICE        NAME   DRIVER    STATE         OUTLET     RESTARTS  MODEL

@@ -67,7 +67,8 @@ private final class FakeHandler: ServiceHandler {
     asked.append("\(method) \(device) \(force)")
     call.reply(
       Service.DeviceReply(
-        device: Device(address: device, vendorID: "", deviceID: "", vendor: "", model: "", className: "", state: "idle")))
+        device: Device(address: device, vendorID: "", deviceID: "", vendor: "", model: "", className: "", state: "idle")
+      ))
   }
 }
 
@@ -95,7 +96,9 @@ private final class Client {
   deinit { close(file) }
 
   /// Writes what fits into the socket's buffer.
-  func send(_ bytes: [UInt8]) { _ = bytes.withUnsafeBytes { Glibc.send(file, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) } }
+  func send(_ bytes: [UInt8]) {
+    _ = bytes.withUnsafeBytes { Glibc.send(file, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+  }
 
   func send(_ text: String) { send(Array(text.utf8) + [0]) }
 

@@ -65,8 +65,8 @@ check() {
   set +e
   (
     trap - EXIT
-    trap 'echo "line $LINENO: $BASH_COMMAND"' ERR
-    set -eE
+    trap 'echo "${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
+    set -e
     "$@"
   ) >&"$output" 2>&1 {output}>&-
   status=$?
@@ -125,7 +125,8 @@ lab_finish() {
 }
 # Only a scenario is recorded; an interactive shell that sources this file just gets the functions.
 if [ "$LAB_SCENARIO" != interactive ]; then
-  trap 'lab_failed_at="line $LINENO: $BASH_COMMAND"' ERR
+  set -E
+  trap 'lab_failed_at="${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
   trap lab_finish EXIT
 else
   set +euo pipefail

@@ -64,6 +64,7 @@ logging() {
   local topic=$1 log=$2 status=0
   shift 2
   : >"$log"
+  # shellcheck disable=SC2094 # only the ticker reads it
   with_ticker "$topic" "$log" "$@" >"$log" 2>&1 || status=$?
   if [ "$status" != 0 ]; then
     { grep -E -A 3 '(error|fatal error):' "$log" || tail -n 40 "$log"; } | head -n 80 >&2

@@ -124,7 +124,6 @@ final class NBDServer {
 
   private func add(_ file: Int32) -> Int32? {
     guard let index = connections.allocate() else { return nil }
-    connections[index] = Connection()
     connections[index].file = file
     connections[index].lastProgress = clock
     return index
@@ -195,9 +194,10 @@ final class NBDServer {
     dispatcher.forget(connection: index) { [self] request in release(request) }
     if connection.wait != .none { waiting -= 1 }
     negotiations[Int(index)] = nil
-    connections[index].phase = .free
-    connections[index].token = nil
-    connections[index].file = -1
+    // It may still be in the list of those with something to send, and must not get into it twice.
+    let isDirty = connections[index].isDirty
+    connections[index] = Connection()
+    connections[index].isDirty = isDirty
     if connection.isKernel { Log.info("a connection of the kernel's block device ended") }
   }
 
@@ -333,8 +333,8 @@ final class NBDServer {
         continue
       }
       // One that waits for its turn cannot help it; one that neither reads nor finishes its sentence can.
-      let holds = !connection.replies.isEmpty || connection.receiving >= 0
-      if holds && waiting > 0 && connection.wait != .resources {
+      let holds = connection.isSendBlocked || connection.receiving >= 0
+      if holds && waiting > 0 {
         Log.warning("client \(index) stalls while others wait for memory: hanging up")
         close(index)
       } else if connection.phase == .negotiating {

@@ -25,8 +25,6 @@ int bh_peer_uid(int fd, uid_t *uid);
 /* One datagram to a Unix socket; a path that begins with '@' is in the abstract namespace. */
 int bh_unix_datagram(const char *path, const void *bytes, size_t length);
 
-/* The number of a group; -ENOENT. */
-int bh_group_id(const char *name);
 /* Takes an exclusive lock on an open file without waiting. */
 int bh_lock_file(int fd);
 /* 1 if systemd has marked this cgroup directory as given to its unit, else 0. */

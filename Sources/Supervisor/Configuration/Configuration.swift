@@ -49,7 +49,8 @@ public struct Configuration: Sendable {
       guard let best = ranked.map(\.fit).max() else {
         throw ConfigurationIssue(
           location, "no installed driver claims \(device.summary)",
-          hint: Suggestion.hint(for: "", among: drivers.map(\.manifest.name), what: "drivers") + "; name one to use it all the same")
+          hint: Suggestion.hint(for: "", among: drivers.map(\.manifest.name), what: "drivers")
+            + "; name one to use it all the same")
       }
       let winners = ranked.filter { $0.fit == best }
       guard winners.count == 1 else {

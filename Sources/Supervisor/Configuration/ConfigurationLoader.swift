@@ -110,7 +110,8 @@ extension Configuration {
           entry.location, "a second entry for \(entry.match): the one at \(other.location) means it too",
           hint: "a device has one entry: remove one of them")
       } else if let name = entry.name, name == other.name {
-        log.add(entry.location, "the name \"\(name)\" is taken by the entry at \(other.location)", hint: "choose another")
+        log.add(
+          entry.location, "the name \"\(name)\" is taken by the entry at \(other.location)", hint: "choose another")
       }
     }
   }

@@ -13,7 +13,8 @@ extension DeviceEntry {
     if !reader.has("address"), !reader.has("id"), !reader.has("class") {
       reader.log.add(
         reader.location, "the entry does not say which device it means",
-        hint: "add address = \"0000:01:00.0\", id = \"1b36:0010\" or class = \"nvme\"; bulkheadctl check lists the devices")
+        hint:
+          "add address = \"0000:01:00.0\", id = \"1b36:0010\" or class = \"nvme\"; bulkheadctl check lists the devices")
     }
     if settings.driver == nil, !reader.has("driver") {
       reader.log.add(

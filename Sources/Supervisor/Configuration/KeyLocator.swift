@@ -55,7 +55,10 @@ struct KeyLocator {
       if next == " " || next == "\t" || (lines && (next == "\n" || next == "\r")) {
         advance()
       } else if next == "#" {
-        while let inside = peek(), inside != "\n" { _ = inside; advance() }
+        while let inside = peek(), inside != "\n" {
+          _ = inside
+          advance()
+        }
       } else {
         return true
       }
@@ -85,7 +88,10 @@ struct KeyLocator {
         if let count = elements[path] { path.append("#\(count - 1)") }
       }
     }
-    while let next = peek(), next == "]" || next == " " || next == "\t" { _ = next; advance() }
+    while let next = peek(), next == "]" || next == " " || next == "\t" {
+      _ = next
+      advance()
+    }
     return path
   }
 
@@ -139,7 +145,10 @@ struct KeyLocator {
     case "[": array(at: path)
     case "{": inlineTable(at: path)
     default:
-      while let next = peek(), !",]}#\r\n".unicodeScalars.contains(next) { _ = next; advance() }
+      while let next = peek(), !",]}#\r\n".unicodeScalars.contains(next) {
+        _ = next
+        advance()
+      }
     }
   }
 

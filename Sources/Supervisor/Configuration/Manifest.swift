@@ -50,18 +50,23 @@ enum ManifestReader {
     var manifest = DriverManifest(
       name: "", deviceClass: .block, executable: "", matches: [], bars: [], interrupts: 1, queues: 1,
       arenaSize: 1 << 20, mapsPayload: false, options: [])
-    manifest.name = required("name", reader) {
-      reader.parsed("name", must: "a name of lower-case letters, digits and hyphens") { DeviceEntry.isName($0) ? $0 : nil }
-    } ?? ""
+    manifest.name =
+      required("name", reader) {
+        reader.parsed("name", must: "a name of lower-case letters, digits and hyphens") {
+          DeviceEntry.isName($0) ? $0 : nil
+        }
+      } ?? ""
     if let kind = required("class", reader, { reader.choice("class", Class.self) }) {
       manifest.deviceClass = kind == .block ? .block : .network
     }
-    manifest.executable = required("executable", reader) {
-      reader.parsed("executable", must: "a file name without a slash") { $0.isEmpty || $0.contains("/") ? nil : $0 }
-    } ?? ""
-    manifest.interrupts = required("interrupts", reader) {
-      reader.integer("interrupts", in: 1...DriverFile.maximumInterrupts)
-    } ?? 1
+    manifest.executable =
+      required("executable", reader) {
+        reader.parsed("executable", must: "a file name without a slash") { $0.isEmpty || $0.contains("/") ? nil : $0 }
+      } ?? ""
+    manifest.interrupts =
+      required("interrupts", reader) {
+        reader.integer("interrupts", in: 1...DriverFile.maximumInterrupts)
+      } ?? 1
     manifest.queues = required("queues", reader) { reader.integer("queues", in: 1...DriverFile.maximumQueues) } ?? 1
     manifest.arenaSize = required("arena", reader) { reader.bytes("arena", in: 4096...AddressMap.maximumArena) } ?? 4096
     manifest.mapsPayload = reader.boolean("maps-payload") ?? false
@@ -69,7 +74,9 @@ enum ManifestReader {
     manifest.options = options(reader)
     manifest.matches = reader.tables("match").compactMap(match)
     if !reader.has("match") {
-      log.add(SourceLocation(file: file), "the manifest has no [[match]]", hint: "add [[match]] with class or vendor and device")
+      log.add(
+        SourceLocation(file: file), "the manifest has no [[match]]",
+        hint: "add [[match]] with class or vendor and device")
     }
     reader.finish()
     guard log.issues.count == issues else { return nil }
@@ -85,7 +92,8 @@ enum ManifestReader {
 
   private static func required<Value>(_ key: String, _ reader: TableReader, _ read: () -> Value?) -> Value? {
     if !reader.has(key) {
-      reader.log.add(SourceLocation(file: reader.location.file), "the manifest has no \"\(key)\"", hint: "every driver needs one")
+      reader.log.add(
+        SourceLocation(file: reader.location.file), "the manifest has no \"\(key)\"", hint: "every driver needs one")
     }
     return read()
   }
@@ -108,7 +116,8 @@ enum ManifestReader {
   private static func options(_ reader: TableReader) -> [String] {
     (reader.array("options", of: "names") ?? []).compactMap { node in
       guard case .string(let name) = node.value, DeviceEntry.isName(name) else {
-        reader.log.add(node.location, "an option is a name of lower-case letters, digits and hyphens, not \(node.words)")
+        reader.log.add(
+          node.location, "an option is a name of lower-case letters, digits and hyphens, not \(node.words)")
         return nil
       }
       return name

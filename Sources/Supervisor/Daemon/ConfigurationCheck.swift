@@ -13,11 +13,14 @@ public enum ConfigurationCheck {
     let assignments = configuration.assignments(of: devices, log: issues)
     guard issues.isEmpty else {
       let count = issues.issues.count
-      complain(issues.issues.map { "\($0)\n" }.joined() + "\(count) error\(count == 1 ? "" : "s") in the configuration\n")
+      complain(
+        issues.issues.map { "\($0)\n" }.joined() + "\(count) error\(count == 1 ? "" : "s") in the configuration\n")
       return Daemon.configurationStatus
     }
     for assignment in assignments {
-      print("\(assignment.device.address) \(assignment.name): \(assignment.driver?.manifest.name ?? "held without a driver")")
+      print(
+        "\(assignment.device.address) \(assignment.name): \(assignment.driver?.manifest.name ?? "held without a driver")"
+      )
     }
     print(
       "ok: \(configuration.entries.count) entries, \(configuration.drivers.count) drivers, "

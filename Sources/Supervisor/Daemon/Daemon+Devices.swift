@@ -103,11 +103,13 @@ extension Daemon {
     defer { notification.send("READY=1\nSTATUS=\(statusLine)") }
     let issues = IssueLog()
     let new = loader.load(log: issues)
-    guard let devices = try? host.bus.devices() else { return log.error("the devices could not be listed; nothing changed") }
+    guard let devices = try? host.bus.devices() else {
+      return log.error("the devices could not be listed; nothing changed")
+    }
     let assignments = new.assignments(of: devices, log: issues)
     guard issues.isEmpty else {
       for issue in issues.issues { log.error("\(issue)") }
-      publish(event("configuration", "\(issues.issues.count) errors; the former configuration stays in force"))
+      publish(event("configuration", "not read: it has mistakes, see the log; the former one stays in force"))
       return log.error("the former configuration stays in force")
     }
     configuration = new

@@ -8,7 +8,9 @@ extension Daemon: ServiceHandler {
     refreshDevices()
     var devices = orderedSessions.map(Device.init)
     if all, let present = try? host.bus.devices() {
-      devices += present.filter { !$0.isBridge && sessions[$0.address] == nil }.map { Device($0, state: "unconfigured") }
+      devices += present.filter { !$0.isBridge && sessions[$0.address] == nil }.map {
+        Device($0, state: "unconfigured")
+      }
       devices.sort { $0.address < $1.address }
     }
     call.reply(Service.DevicesReply(devices: devices))
@@ -160,7 +162,8 @@ extension Daemon: ServiceHandler {
     return .failure(
       ServiceError(
         .notConfigured, device: text, message: "the configuration does not name \(device.summary)",
-        hint: "add a [[device]] with address = \"\(address)\" to \(loader.file), then reload: systemctl reload bulkhead"))
+        hint: "add a [[device]] with address = \"\(address)\" to \(loader.file), then reload: systemctl reload bulkhead"
+      ))
   }
 }
 

@@ -33,7 +33,7 @@ public final class Daemon {
     self.loader = loader
     self.log = log
     self.version = version
-    host = Host(loop: loop, paths: paths, log: log, socketGroup: bh_group_id("bulkhead"))
+    host = Host(loop: loop, paths: paths, log: log, socketGroup: SocketGroup.number(of: "bulkhead"))
     host.publish = { [weak self] in self?.publish($0) }
     host.heldMembers = { [weak self] in self?.heldMembers(of: $0) ?? [] }
     host.groupOwner = { [weak self] in self?.owner(of: $0, besides: $1) }
@@ -93,7 +93,8 @@ public final class Daemon {
 
   func report(_ issues: IssueLog) {
     for issue in issues.issues { log.error("\(issue)") }
-    log.error("\(issues.issues.count) errors in the configuration; no device was touched")
+    let count = issues.issues.count
+    log.error("\(count) error\(count == 1 ? "" : "s") in the configuration; no device was touched")
   }
 
   /// What the daemon can do without, with less.

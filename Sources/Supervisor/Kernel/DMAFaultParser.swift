@@ -116,7 +116,9 @@ public struct DMAFaultParser: Sendable {
     let function = tail.split(separator: ".").map(String.init)
     guard function.count == 2 else { return nil }
     let segment = (parts.first ?? "0").leftPadded(to: 4)
-    guard let address = PCIAddress("\(segment):\(bus):\(function[0].leftPadded(to: 2)).\(function[1])") else { return nil }
+    guard let address = PCIAddress("\(segment):\(bus):\(function[0].leftPadded(to: 2)).\(function[1])") else {
+      return nil
+    }
     return hasSegment ? .address(address) : .anySegment(address)
   }
 
@@ -162,5 +164,7 @@ extension String {
     return word.isEmpty ? nil : String(word)
   }
 
-  fileprivate func leftPadded(to count: Int) -> String { String(repeating: "0", count: max(0, count - self.count)) + self }
+  fileprivate func leftPadded(to count: Int) -> String {
+    String(repeating: "0", count: max(0, count - self.count)) + self
+  }
 }

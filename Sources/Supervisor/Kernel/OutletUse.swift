@@ -10,7 +10,9 @@ struct OutletUse {
   func uses(of name: String) -> [String] {
     let numbers = deviceNumbers(name)
     var uses: [String] = []
-    for mount in mounts() where numbers.contains(mount.device) { uses.append("/dev/\(name) is mounted on \(mount.point)") }
+    for mount in mounts() where numbers.contains(mount.device) {
+      uses.append("/dev/\(name) is mounted on \(mount.point)")
+    }
     let swaps = FileText.contents("\(proc)/swaps") ?? ""
     for line in swaps.split(separator: "\n").dropFirst() where OutletUse.isPart(line, of: "/dev/\(name)") {
       uses.append("/dev/\(name) is in use as swap space")

@@ -83,7 +83,8 @@ extension DeviceSession {
       let (connected, isNew) = try outlet.connect(unit, flags: flags, sockets: files)
       record.units = outlet.units
       try host.state.save(record)
-      let text = "/dev/nbd\(connected.nbd)\(connected.link.map { " (\($0))" } ?? "") \(isNew ? "connected" : "reconnected")"
+      let text =
+        "/dev/nbd\(connected.nbd)\(connected.link.map { " (\($0))" } ?? "") \(isNew ? "connected" : "reconnected")"
       log.notice("\(text)")
       publish("unit", text)
     } catch {

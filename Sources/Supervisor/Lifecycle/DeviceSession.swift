@@ -42,7 +42,9 @@ final class DeviceSession {
   /// Called when the session has come to rest without the device.
   var onAbsent: (DeviceSession) -> Void = { _ in }
 
-  init(address: PCIAddress, name: String, device: PCIDevice?, assignment: Assignment?, settings: DeviceSettings, host: Host) {
+  init(
+    address: PCIAddress, name: String, device: PCIDevice?, assignment: Assignment?, settings: DeviceSettings, host: Host
+  ) {
     self.address = address
     self.name = name
     self.device = device

@@ -15,7 +15,8 @@ final class ControlGroups {
 
   /// - Throws: ``Failure`` `cgroup-missing` where no cgroup v2 is mounted, `cgroup`.
   init(proc: String = "/proc") throws(Failure) {
-    guard let mounts = FileText.contents("\(proc)/self/mountinfo"), let mount = ControlGroups.mountPoint(in: mounts) else {
+    guard let mounts = FileText.contents("\(proc)/self/mountinfo"), let mount = ControlGroups.mountPoint(in: mounts)
+    else {
       throw Failure(
         "cgroup-missing", "find the cgroup v2 file system", hint: "boot with systemd.unified_cgroup_hierarchy=1")
     }
@@ -63,7 +64,9 @@ final class ControlGroups {
     set("memory.swap.max", "0", in: "\(group)/driver", isOptional: true)
     set("memory.oom.group", "1", in: "\(group)/driver", isOptional: true)
     set("pids.max", "\(limits.pids)", in: "\(group)/driver")
-    set("cpu.max", limits.cpu.map { "\($0 * 1000) 100000" } ?? "max 100000", in: "\(group)/driver", isOptional: limits.cpu == nil)
+    set(
+      "cpu.max", limits.cpu.map { "\($0 * 1000) 100000" } ?? "max 100000", in: "\(group)/driver",
+      isOptional: limits.cpu == nil)
   }
 
   /// Opens the group `broker` or `driver` of a device, to be given to a new process.
@@ -77,13 +80,17 @@ final class ControlGroups {
     let group = path(name)
     guard FileText.exists(group) else { return }
     _ = FileText.write("1", to: "\(group)/cgroup.kill")
-    for _ in 0..<100 where FileText.contents("\(group)/cgroup.events")?.contains("populated 1") == true { usleep(20_000) }
+    for _ in 0..<100 where FileText.contents("\(group)/cgroup.events")?.contains("populated 1") == true {
+      usleep(20_000)
+    }
     for child in ["broker", "driver"] { rmdir("\(group)/\(child)") }
     rmdir(group)
   }
 
   /// The devices that an earlier supervisor has left groups of.
-  func leftovers() -> [String] { FileText.names(in: base).filter { $0.contains(":") && FileText.exists("\(path($0))/driver") } }
+  func leftovers() -> [String] {
+    FileText.names(in: base).filter { $0.contains(":") && FileText.exists("\(path($0))/driver") }
+  }
 
   private func makeDirectory(_ path: String) throws(Failure) {
     guard mkdir(path, 0o755) == 0 || errno == EEXIST else {

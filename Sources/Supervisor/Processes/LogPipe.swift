@@ -44,7 +44,9 @@ final class LogPipe {
     var chunk = [UInt8](repeating: 0, count: 4096)
     let count = Glibc.read(file, &chunk, chunk.count)
     if count < 0, errno == EAGAIN || errno == EINTR { return false }
-    for line in lines.take(chunk.prefix(max(0, count)), isEnd: count <= 0, now: monotonicNow()) { emit(line.level, line.text) }
+    for line in lines.take(chunk.prefix(max(0, count)), isEnd: count <= 0, now: monotonicNow()) {
+      emit(line.level, line.text)
+    }
     if count <= 0, let token {
       loop.remove(token)
       self.token = nil

@@ -86,7 +86,8 @@ struct ServiceDispatch {
 
   private static func parameter(of error: DecodingError) -> String {
     switch error {
-    case .typeMismatch(_, let context), .valueNotFound(_, let context): context.codingPath.last?.stringValue ?? "parameters"
+    case .typeMismatch(_, let context), .valueNotFound(_, let context):
+      context.codingPath.last?.stringValue ?? "parameters"
     case .keyNotFound(let key, _): key.stringValue
     default: "parameters"
     }

@@ -1,1 +1,4 @@
-// placeholder
+import DriverKit
+import NVMe
+
+BlockDriverMain.run(NVMeDriver.self)

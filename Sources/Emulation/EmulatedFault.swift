@@ -1,0 +1,27 @@
+import VFIO
+
+/// An access that the software IOMMU stopped. Nothing was transferred.
+public struct EmulatedFault: Sendable, Equatable {
+  public enum Reason: String, Sendable {
+    /// No byte of it lies in an arena.
+    case outside
+    /// It begins in an arena and leaves it.
+    case straddles
+    /// It wraps around the end of the address space.
+    case overflow
+    /// The arena is not open for this direction.
+    case denied
+    /// Bus mastering is off.
+    case busMasterOff = "bus-master-off"
+  }
+
+  public var reason: Reason
+  /// The address the device put on the bus, and how many bytes it wanted.
+  public var address: UInt64
+  public var length: Int
+  public var access: DMAAccess
+  /// Whose doing: the submission queue; 0 is the admin queue. Nil for an access by no command.
+  public var queue: UInt16?
+  /// The command's identifier, if a command did it.
+  public var command: UInt16?
+}

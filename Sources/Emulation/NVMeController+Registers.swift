@@ -1,0 +1,124 @@
+import CBulkhead
+import Platform
+
+/// Enabling, resetting, shutting down (NVMe 1.4 sections 3.1.5, 3.1.6, 7.3, 7.6).
+extension NVMeController {
+  /// As after power-on: every register at its default.
+  func powerOn() {
+    isVanished = false
+    registers.fill(0)
+    bellWanted = BellWanted.all
+    registers.store(RegisterOffset.bellWanted, bellWanted)
+    registers.store64(RegisterOffset.cap, ControllerCapabilities.value(queueEntries: options.queueEntries))
+    registers.store(RegisterOffset.vs, ControllerCapabilities.version)
+    configuration = ControllerConfiguration(rawValue: 0)
+    resetController()
+  }
+
+  /// What CC.EN = 0 does (section 7.3.2): all queues go, ASQ, ACQ and AQA stay.
+  func resetController() {
+    epoch += 1
+    isRunning = false
+    isStalled = false
+    heldCount = 0
+    for queue in 0...queueCount {
+      submissions[queue] = SubmissionQueue()
+      completions[queue] = CompletionQueue()
+      clearDoorbells(queue)
+    }
+    features = Features()
+    eventRequests.removeAll(keepingCapacity: true)
+    pendingEvents.removeAll(keepingCapacity: true)
+    maskedEvents = 0
+    setStatus(0)
+  }
+
+  func setStatus(_ value: UInt32) {
+    status = value
+    registers.store(RegisterOffset.csts, value)
+  }
+
+  func clearDoorbells(_ queue: Int) {
+    registers.store(RegisterMemory.submissionDoorbell(queue), 0)
+    registers.store(RegisterMemory.completionDoorbell(queue), 0)
+  }
+
+  /// The driver wrote CC.
+  func configure(_ wanted: ControllerConfiguration) {
+    let before = configuration
+    configuration = wanted
+    if before.isEnabled, !wanted.isEnabled {
+      resetController()
+    } else if !before.isEnabled, wanted.isEnabled {
+      enable()
+    }
+    if wanted.shutdown != 0, wanted.shutdown != before.shutdown { shutDown(isNormal: wanted.shutdown == 1) }
+  }
+
+  /// Section 7.6.1. What cannot work leaves CSTS.RDY at 0, with CSTS.CFS (section 9.5).
+  private func enable() {
+    if fires({ $0 == .neverReady }) { return }
+    let queueSizes = registers.load(RegisterOffset.aqa)
+    let submissionEntries = (queueSizes & 0xFFF) + 1
+    let completionEntries = (queueSizes >> 16 & 0xFFF) + 1
+    let submission = registers.load64(RegisterOffset.asq)
+    let completion = registers.load64(RegisterOffset.acq)
+    guard submissionEntries >= 2, completionEntries >= 2, (submission | completion) & 0xFFF == 0,
+      configuration.pageShift == 0, configuration.commandSet == 0, configuration.arbitration == 0
+    else {
+      setStatus(ControllerStatus.fatal)
+      return
+    }
+    submissions[0] = SubmissionQueue(exists: true, address: submission, entries: submissionEntries)
+    completions[0] = CompletionQueue(exists: true, address: completion, entries: completionEntries)
+    completions[0].interruptsEnabled = true
+    completions[0].users = 1
+    clearDoorbells(0)
+    isRunning = true
+    setStatus(ControllerStatus.ready)
+  }
+
+  /// Section 7.6.2. An abrupt shutdown leaves the write cache as it is.
+  private func shutDown(isNormal: Bool) {
+    if isNormal { for index in 0..<namespaceCount { _ = namespaces[index].flush() } }
+    isRunning = false
+    setStatus(status | ControllerStatus.shutdownComplete)
+  }
+
+  /// CSTS.CFS: the controller cannot speak through its queues any more (section 9.5).
+  func fail() {
+    isRunning = false
+    setStatus(status | ControllerStatus.fatal)
+  }
+
+  /// Power fails and comes back: the write cache is lost, and all state.
+  @discardableResult
+  func losePower(_ loss: PowerLoss) -> PowerLossReport {
+    var report = PowerLossReport()
+    for index in 0..<namespaceCount {
+      var fate = loss
+      if case .some(let seed) = loss { fate = .some(seed: seed &+ UInt64(index)) }
+      let part = namespaces[index].losePower(fate)
+      report.lost += part.lost
+      report.kept += part.kept
+    }
+    powerOn()
+    onPowerCycle()
+    return report
+  }
+
+  /// All registers read as ones from now on.
+  func vanish(for duration: Nanoseconds?) {
+    epoch += 1
+    isRunning = false
+    isVanished = true
+    heldCount = 0
+    registers.fill(0xFF)
+    if let duration {
+      after(duration) { controller in
+        controller.powerOn()
+        controller.onPowerCycle()
+      }
+    }
+  }
+}

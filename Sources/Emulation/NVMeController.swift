@@ -1,0 +1,201 @@
+import CBulkhead
+import Platform
+import VFIO
+
+/// An NVMe 1.4 controller in software, driven by what its registers and queues hold and never by a call of the driver.
+///
+/// It runs on one thread. Commands are executed where they are fetched, one at a time; for a command that behaves nothing
+/// is allocated and nothing is counted. All memory it works in is made with it.
+final class NVMeController {
+  /// Asynchronous Event Requests at most (AERL + 1).
+  static let eventRequestLimit = 4
+  /// Commands that can be late at a time.
+  static let heldLimit = 1024
+  /// MDTS: 2^8 pages, 1 MiB.
+  static let transferShift: UInt8 = 8
+  static let pageBytes = 4096
+  /// Pieces of one transfer: its pages, one more for an offset start.
+  static let partLimit = (1 << Int(transferShift)) + 1
+  /// Commands that are taken from a queue before the others have their turn and the interrupt goes out.
+  static let batch = 32
+
+  let options: EmulationOptions
+  let loop: EventLoop
+  let registers: RegisterMemory
+  let iommu = SoftwareIOMMU()
+  let namespaces: UnsafeMutablePointer<BlockStore>
+  let namespaceCount: Int
+  /// Index 0 is the admin queue; I/O queues are 1...queueCount.
+  let submissions: UnsafeMutablePointer<SubmissionQueue>
+  let completions: UnsafeMutablePointer<CompletionQueue>
+  let queueCount: Int
+  /// The eventfd of each vector, -1 for none.
+  let vectors: UnsafeMutablePointer<Int32>
+  let vectorCount: Int
+  /// The entry that is being executed, out of the driver's reach.
+  let entry = UnsafeMutableRawPointer.allocate(byteCount: NVMeCommand.size, alignment: 64)
+  /// One page for data structures on their way.
+  let scratch = UnsafeMutableRawPointer.allocate(byteCount: pageBytes, alignment: pageBytes)
+  let parts = UnsafeMutablePointer<bh_part>.allocate(capacity: partLimit)
+  var partCount = 0
+  let held = UnsafeMutablePointer<HeldCommand>.allocate(capacity: heldLimit)
+  var heldCount = 0
+
+  var configuration = ControllerConfiguration(rawValue: 0)
+  var status: UInt32 = 0
+  /// Ready, and neither fatal, shut down, stalled nor vanished: commands are fetched.
+  var isRunning = false
+  var isStalled = false
+  var isVanished = false
+  /// PCI command register bit 1: off, and nothing that is written here arrives.
+  var isMemoryEnabled = false
+  /// Counts resets, so that what was planned before one does not happen after it.
+  var epoch: UInt64 = 0
+  var features = Features()
+  var eventRequests: [UInt16] = []
+  var pendingEvents: [UInt32] = []
+  /// Event types that were reported and whose log page was not read (section 5.2).
+  var maskedEvents: UInt8 = 0
+  var armed: [ArmedMisbehaviour]
+  var generator: SeededGenerator
+  var commandCount: UInt64 = 0
+  var interruptCount: UInt64 = 0
+  /// What the backing does when power fails: configuration space forgets, too.
+  var onPowerCycle: () -> Void = {}
+  /// When work was last found, for spinning.
+  var lastWork: Nanoseconds = 0
+  var bellWanted: UInt32 = BellWanted.all
+  /// What the loop's closures call; emptied when the controller goes.
+  let hook = Hook()
+
+  /// A file that outlives the namespaces.
+  private let image: Int32
+
+  /// - Throws: `emulated-image`, `emulated-memory`.
+  init(_ options: EmulationOptions, registers: RegisterMemory, loop: EventLoop) throws(Failure) {
+    self.options = options
+    self.loop = loop
+    self.registers = registers
+    queueCount = options.queues
+    vectorCount = options.vectors
+    submissions = .allocate(capacity: queueCount + 1)
+    submissions.initialize(repeating: SubmissionQueue(), count: queueCount + 1)
+    completions = .allocate(capacity: queueCount + 1)
+    completions.initialize(repeating: CompletionQueue(), count: queueCount + 1)
+    vectors = .allocate(capacity: vectorCount)
+    vectors.initialize(repeating: -1, count: vectorCount)
+    armed = options.misbehaviours.map(ArmedMisbehaviour.init)
+    generator = SeededGenerator(seed: options.seed)
+    namespaces = .allocate(capacity: options.namespaces)
+    let (file, size) = try options.openImage()
+    image = file
+    var made = 0
+    do throws(Failure) {
+      while made < options.namespaces {
+        let store = try options.makeStore(file: file, size: size, index: made)
+        (namespaces + made).initialize(to: store)
+        made += 1
+      }
+    } catch {
+      namespaceCount = made
+      throw error
+    }
+    namespaceCount = made
+    hook.controller = Unmanaged.passUnretained(self)
+    powerOn()
+  }
+
+  deinit {
+    hook.controller = nil
+    namespaces.deinitialize(count: namespaceCount)
+    namespaces.deallocate()
+    submissions.deallocate()
+    completions.deallocate()
+    vectors.deallocate()
+    entry.deallocate()
+    scratch.deallocate()
+    parts.deallocate()
+    held.deallocate()
+    if image >= 0 { Descriptor.close(image) }
+  }
+
+  /// Looks at the registers and the queues and does what there is to do; returns whether there was anything.
+  func service() -> Bool {
+    guard !isVanished else {
+      registers.fill(0xFF)
+      return false
+    }
+    guard isMemoryEnabled else { return false }
+    var worked = false
+    let wanted = registers.load(RegisterOffset.cc)
+    if wanted != configuration.rawValue {
+      configure(ControllerConfiguration(rawValue: wanted))
+      worked = true
+    }
+    var queue = 0
+    while isRunning, queue <= queueCount {
+      if submissions[queue].exists, drain(queue) { worked = true }
+      queue += 1
+    }
+    if isRunning { checkCompletionHeads() }
+    return worked
+  }
+
+  /// What the event loop calls before it sleeps; true: not yet.
+  ///
+  /// While it spins the driver need not ring: `bellWanted` tells it so. Before the loop may sleep the flag is set, then
+  /// everything is looked at again.
+  func poll() -> Bool {
+    let worked = service()
+    if worked || (options.spin > 0 && !isVanished && bellWanted == 0) {
+      if options.spin == 0 { return worked }
+      let now = monotonicNow()
+      if worked { lastWork = now }
+      if now - lastWork < options.spin {
+        wantBell(0)
+        return true
+      }
+    }
+    guard bellWanted != BellWanted.all else { return worked }
+    wantBell(BellWanted.all)
+    bh_full_fence()
+    return service() || worked
+  }
+
+  private func wantBell(_ value: UInt32) {
+    guard bellWanted != value else { return }
+    bellWanted = value
+    if !isVanished { registers.store(RegisterOffset.bellWanted, value) }
+  }
+
+  /// Runs `action` later, unless the controller is reset or gone by then.
+  func after(_ delay: Nanoseconds, _ action: @escaping (NVMeController) -> Void) {
+    let hook = hook
+    let epoch = epoch
+    loop.after(delay) {
+      guard let controller = hook.controller?.takeUnretainedValue(), controller.epoch == epoch else { return }
+      action(controller)
+    }
+  }
+}
+
+/// The way from the loop's closures to the controller. It does not keep the controller, and costs no count a poll.
+final class Hook {
+  var controller: Unmanaged<NVMeController>?
+
+  func poll() -> Bool { controller?._withUnsafeGuaranteedRef { $0.poll() } ?? false }
+}
+
+/// The vendor's register behind the doorbells: whether a write needs the bell.
+enum BellWanted {
+  /// Ring for every write.
+  static let all: UInt32 = 1
+}
+
+/// A command that happens later.
+struct HeldCommand {
+  var words: NVMeCommand
+  var queue: Int
+  var number: UInt64
+  var effects: Effects
+}

@@ -33,7 +33,8 @@ extension SeccompPolicy {
     SeccompRule(
       "accept4", [.equals(3, UInt64(0o2004000), "flags NONBLOCK, CLOEXEC")], because: "takes a client of the outlet"),
     SeccompRule(
-      "socketpair", [.equals(0, 1, "AF_UNIX")], because: "connections for the kernel's NBD client; no other address family"),
+      "socketpair", [.equals(0, 1, "AF_UNIX")],
+      because: "connections for the kernel's NBD client; no other address family"),
     SeccompRule("eventfd2", because: "a new driver's interrupts, kicks and calls"),
     SeccompRule("memfd_create", because: "a new driver's rings and arena"),
     SeccompRule("ftruncate", because: "gives a new memfd its size"),

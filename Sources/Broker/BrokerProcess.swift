@@ -40,7 +40,8 @@ public enum BrokerProcess {
     ) throws(Failure) {
       let (command, files) = try link.first()
       guard case .configure(let configuration) = command, files.count <= 1 else {
-        throw Failure("broker-command", "begin with \(command.kind) and \(files.count) files instead of a configuration")
+        throw Failure(
+          "broker-command", "begin with \(command.kind) and \(files.count) files instead of a configuration")
       }
       self.configuration = configuration
       // Memory that block I/O needs must not wait for block I/O.
@@ -69,7 +70,8 @@ public enum BrokerProcess {
     private static func checkWindows(_ backing: VFIOBacking, _ configuration: BrokerConfiguration) throws(Failure) {
       let info = try backing.container.info()
       for (name, iova, size) in [
-        ("arena", AddressMap.arena, configuration.arenaSize), ("payload", AddressMap.payload, configuration.payloadSize),
+        ("arena", AddressMap.arena, configuration.arenaSize),
+        ("payload", AddressMap.payload, configuration.payloadSize),
       ] where !info.contains(iova: iova, size: UInt64(roundedToPages(Int(size)))) {
         throw Failure(
           "broker-iova", "place the \(name) at IOVA 0x\(String(iova, radix: 16)), \(size) bytes",

@@ -24,7 +24,8 @@ extension BrokerSession {
             files.forEach(Descriptor.close)
             return distrustDriver(.malformedMessage, "a message with \(files.count) files")
           }
-          guard envelope.generation == driver.generation || (envelope.generation == 0 && driver.knowsNoGeneration) else {
+          guard envelope.generation == driver.generation || (envelope.generation == 0 && driver.knowsNoGeneration)
+          else {
             return distrustDriver(.malformedMessage, "a message of generation \(envelope.generation)")
           }
           guard driver.rate.admit(now: monotonicNow()) else {

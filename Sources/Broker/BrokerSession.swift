@@ -124,9 +124,9 @@ public final class BrokerSession: ProxyHost {
   private func driverGone(_ generation: UInt32) throws(Failure) {
     if let driver {
       guard driver.generation == generation else {
-        return Log.error("the supervisor says that driver \(generation) is gone, the present one is \(driver.generation)")
+        return Log.error(
+          "the supervisor says that driver \(generation) is gone, the present one is \(driver.generation)")
       }
-      device.cutOff()
       driver.isLost = true
       ignore(driver)
       proxy.driverGone()

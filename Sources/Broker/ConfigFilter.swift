@@ -19,8 +19,11 @@ struct ConfigFilter {
       capabilities.contains { $0.id == UInt16(ConfigPolicy.pciExpress) } ? try CapabilityList.extended(read: read) : []
     for rule in rules {
       for base in Self.bases(rule.base, capabilities, extended) {
-        let offsets = base + rule.offsets.lowerBound..<base + rule.offsets.upperBound
-        windows.append(Window(offsets: offsets, writeMask: rule.writeMask))
+        // Capabilities differ in length with their version: none reaches into the next one.
+        let next = (capabilities + extended).map(\.offset).filter { $0 > base }.min() ?? .max
+        let end = rule.base == .header ? base + rule.offsets.upperBound : min(base + rule.offsets.upperBound, next)
+        guard base + rule.offsets.lowerBound < end else { continue }
+        windows.append(Window(offsets: base + rule.offsets.lowerBound..<end, writeMask: rule.writeMask))
       }
     }
   }

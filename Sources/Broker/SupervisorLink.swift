@@ -67,7 +67,8 @@ public final class SupervisorLink {
     case .empty: return .nothing
     case .malformed(let error):
       throw Failure(
-        "broker-command", "understand the supervisor (\(error))", hint: "bulkheadd and bulkhead-broker differ in version")
+        "broker-command", "understand the supervisor (\(error))",
+        hint: "bulkheadd and bulkhead-broker differ in version")
     case .closed:
       close()
       return .hungUp

@@ -30,9 +30,8 @@ struct BlockStore: ~Copyable {
   let atomicBlocks: UInt64
   let isReadOnly: Bool
   let media: BlockMedia
-  private var journal: WriteJournal?
-  /// Blocks of unflushed writes are only known with a journal.
-  var hasJournal: Bool { journal != nil }
+  /// Nil: nothing is remembered, and nothing can be lost.
+  private let journal: UnsafeMutablePointer<WriteJournal>?
 
   init(
     _ media: consuming BlockMedia, blockSize: Int, atomicBlocks: Int, journaled: Bool, isReadOnly: Bool
@@ -41,8 +40,19 @@ struct BlockStore: ~Copyable {
     blocks = UInt64(media.size / blockSize)
     self.atomicBlocks = UInt64(atomicBlocks)
     self.isReadOnly = isReadOnly
-    journal = journaled && !isReadOnly ? try WriteJournal(size: media.size, blockSize: blockSize) : nil
+    var place: UnsafeMutablePointer<WriteJournal>?
+    if journaled, !isReadOnly {
+      let made = try WriteJournal(size: media.size, blockSize: blockSize)
+      place = .allocate(capacity: 1)
+      place!.initialize(to: made)
+    }
+    journal = place
     self.media = media
+  }
+
+  deinit {
+    journal?.deinitialize(count: 1)
+    journal?.deallocate()
   }
 
   func read(_ first: UInt64, _ count: UInt64, into parts: UnsafePointer<bh_part>, _ partCount: Int) -> Bool {
@@ -68,25 +78,25 @@ struct BlockStore: ~Copyable {
 
   mutating func flush() -> Bool {
     guard media.sync() else { return false }
-    journal?.clear()
+    journal?.pointee.clear()
     return true
   }
 
   private mutating func prepare(_ first: UInt64, _ count: UInt64, durable: Bool) -> Bool {
-    guard !durable, journal != nil else { return true }
+    guard !durable, let journal else { return true }
     // A write beyond the atomic unit is torn at any block.
     let piece = count <= atomicBlocks ? count : 1
-    if !journal!.hasRoom(Int((count + piece - 1) / piece)) { guard flush() else { return false } }
+    if !journal.pointee.hasRoom(Int((count + piece - 1) / piece)) { guard flush() else { return false } }
     // A single command larger than the whole journal is written through.
-    guard journal!.hasRoom(Int((count + piece - 1) / piece)) else { return true }
-    guard journal!.save(first, count, from: media) else { return false }
-    journal!.append(first, count, piece: piece)
+    guard journal.pointee.hasRoom(Int((count + piece - 1) / piece)) else { return true }
+    guard journal.pointee.save(first, count, from: media) else { return false }
+    journal.pointee.append(first, count, piece: piece)
     return true
   }
 
   private mutating func finish(_ first: UInt64, _ count: UInt64, durable: Bool) -> Bool {
     guard durable else { return true }
-    if journal != nil, !journal!.isEmpty { for block in first..<first + count { journal!.clean(block) } }
+    if let journal, !journal.pointee.isEmpty { for block in first..<first + count { journal.pointee.clean(block) } }
     return media.sync()
   }
 
@@ -94,11 +104,11 @@ struct BlockStore: ~Copyable {
   /// that NVMe 1.4 section 6.4.2 permits.
   mutating func losePower(_ loss: PowerLoss) -> PowerLossReport {
     var report = PowerLossReport()
-    guard journal != nil else { return report }
+    guard let journal else { return report }
     var generator = SeededGenerator(seed: 0)
     if case .some(let seed) = loss { generator = SeededGenerator(seed: seed) }
     var order: [WriteJournal.Record] = []
-    for index in 0..<journal!.recordCount { order.append(journal!.records[index]) }
+    for index in 0..<journal.pointee.recordCount { order.append(journal.pointee.records[index]) }
     order.sort { $0.first < $1.first }
     var index = 0
     while index < order.count {
@@ -109,17 +119,17 @@ struct BlockStore: ~Copyable {
         index += 1
       }
       let survives = loss == .everything ? false : generator.next() & 1 == 0
-      for block in group.first..<group.end where journal!.isDirty(block) {
+      for block in group.first..<group.end where journal.pointee.isDirty(block) {
         if survives {
           report.kept += 1
         } else {
           let offset = Int(block) * blockSize
-          _ = media.write(from: journal!.shadow + offset, at: offset, length: blockSize)
+          _ = media.write(from: journal.pointee.shadow + offset, at: offset, length: blockSize)
           report.lost += 1
         }
       }
     }
-    journal!.clear()
+    journal.pointee.clear()
     return report
   }
 
@@ -135,7 +145,7 @@ struct BlockStore: ~Copyable {
         let length = Int(piece) * blockSize
         let offset = Int(block) * blockSize
         _ = media.write(from: bytes + Int(block - first) * blockSize, at: offset, length: length)
-        if journal != nil { for done in block..<block + piece { journal!.clean(done) } }
+        if let journal { for done in block..<block + piece { journal.pointee.clean(done) } }
       }
       block += piece
     }

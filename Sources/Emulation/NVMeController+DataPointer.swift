@@ -23,7 +23,7 @@ extension NVMeController {
     while left > 0 {
       // A list ends at its page; its last entry leads to the next one if more than a page is left.
       let entries = Int(page - list & (page - 1)) / 8
-      guard let base = iommu.translate(list, entries(for: left, room: entries) * 8, .deviceReads) else {
+      guard let base = iommu.translate(list, entryCount(for: left, room: entries) * 8, .deviceReads) else {
         return .dataTransferError
       }
       var index = 0
@@ -49,7 +49,7 @@ extension NVMeController {
   }
 
   /// How many entries of a list are read.
-  private func entries(for left: Int, room: Int) -> Int { min(room, (left + Self.pageBytes - 1) / Self.pageBytes) }
+  private func entryCount(for left: Int, room: Int) -> Int { min(room, (left + Self.pageBytes - 1) / Self.pageBytes) }
 
   private func append(_ address: UInt64, _ length: Int, _ access: DMAAccess) -> Bool {
     guard let place = iommu.translate(address, length, access) else { return false }

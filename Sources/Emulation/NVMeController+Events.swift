@@ -52,7 +52,8 @@ extension NVMeController {
     fillLogPage(page)
     let shift = Int(offset)
     for index in 0..<Self.pageBytes - shift {
-      scratch.storeBytes(of: scratch.load(fromByteOffset: index + shift, as: UInt8.self), toByteOffset: index, as: UInt8.self)
+      scratch.storeBytes(
+        of: scratch.load(fromByteOffset: index + shift, as: UInt8.self), toByteOffset: index, as: UInt8.self)
     }
     let result = sendScratch(command, Int(length))
     // Retain Asynchronous Event, dword 10 bit 15.

@@ -20,7 +20,9 @@ struct Features {
 
   subscript(_ identifier: Int) -> UInt32 {
     get { withUnsafeBytes(of: values) { $0.load(fromByteOffset: 4 * identifier, as: UInt32.self) } }
-    set { withUnsafeMutableBytes(of: &values) { $0.storeBytes(of: newValue, toByteOffset: 4 * identifier, as: UInt32.self) } }
+    set {
+      withUnsafeMutableBytes(of: &values) { $0.storeBytes(of: newValue, toByteOffset: 4 * identifier, as: UInt32.self) }
+    }
   }
 }
 

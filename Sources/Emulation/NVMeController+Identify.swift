@@ -109,7 +109,9 @@ extension NVMeController {
     }
   }
 
-  private func put8(_ value: UInt8, at offset: Int) { scratch.storeBytes(of: value, toByteOffset: offset, as: UInt8.self) }
+  private func put8(_ value: UInt8, at offset: Int) {
+    scratch.storeBytes(of: value, toByteOffset: offset, as: UInt8.self)
+  }
   private func put16(_ value: UInt16, at offset: Int) {
     scratch.storeBytes(of: value, toByteOffset: offset, as: UInt16.self)
   }

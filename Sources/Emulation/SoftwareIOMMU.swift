@@ -103,7 +103,9 @@ extension SoftwareIOMMU.Arena {
   @inline(__always)
   fileprivate func place(_ address: UInt64, _ length: UInt64, _ access: DMAAccess) -> UnsafeMutableRawPointer? {
     let offset = address &- iova
-    guard address >= iova, offset < size, length <= size - offset, self.access.isSuperset(of: access) else { return nil }
+    guard address >= iova, offset < size, length <= size - offset, self.access.isSuperset(of: access) else {
+      return nil
+    }
     return base + Int(offset)
   }
 }

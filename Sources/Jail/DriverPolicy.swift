@@ -65,9 +65,9 @@ extension SeccompPolicy {
           .masked(
             3, ignoring: UInt64(MAP_NORESERVE), UInt64(MAP_PRIVATE | MAP_ANONYMOUS),
             "flags PRIVATE and ANONYMOUS, maybe NORESERVE"),
-        ], because: "heap"),
+        ], because: "heap of the C and Swift runtimes"),
       SeccompRule("munmap", because: "gives memory back"),
-      SeccompRule("brk", because: "heap"),
+      SeccompRule("brk", because: "heap of the C and Swift runtimes"),
       SeccompRule(
         "mprotect", [.only(2, bits: UInt64(PROT_READ), "protection READ or NONE")],
         because: "the C start-up code makes relocated data read-only"),

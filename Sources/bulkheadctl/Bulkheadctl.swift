@@ -18,4 +18,22 @@ struct Bulkheadctl: ParsableCommand {
       List.self, Status.self, Start.self, Stop.self, Restart.self, Check.self, Monitor.self,
     ],
     defaultSubcommand: List.self)
+
+  /// As the argument parser's own, but options that every verb understands may stand before the verb too.
+  static func main() {
+    main(optionsBehindVerb(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  private static func optionsBehindVerb(_ arguments: [String]) -> [String] {
+    var leading: [String] = []
+    var rest = arguments[...]
+    while let first = rest.first, ["--json", "--no-legend", "--socket"].contains(first) || first.hasPrefix("--socket=")
+    {
+      let count = min(first == "--socket" ? 2 : 1, rest.count)
+      leading += rest.prefix(count)
+      rest = rest.dropFirst(count)
+    }
+    guard let verb = rest.popFirst() else { return leading }
+    return [verb] + leading + rest
+  }
 }

@@ -42,11 +42,15 @@ extension Attempt {
 
   static let kernel = [
     Attempt("init_module", 175, zeros, 0, nowhere), Attempt("finit_module", 313, none, nowhere),
-    Attempt("delete_module", 176, nowhere, 0x800), Attempt("kexec_load", 246, 0, 99), Attempt("reboot", 169, 0, 0),
-    Attempt("swapon", 167, nowhere), Attempt("iopl", 172, 99), Attempt("ioperm", 173, none, 2),
-    Attempt("settimeofday", 164), Attempt("clock_settime", 227, 99, zeros), Attempt("adjtimex", 159, zeros),
-    Attempt("sethostname", 170, nowhere, none), Attempt("syslog", 103, 10), Attempt("uname", 63, zeros),
-    Attempt("sysinfo", 99, zeros), Attempt("vhangup", 153, jailOnly: true), Attempt("acct", 163, nowhere),
+    Attempt("delete_module", 176, nowhere, 0x800), Attempt("kexec_load", 246, 0, 99),
+    Attempt("reboot", 169, 0, 0, jailOnly: true),
+    Attempt("swapon", 167, nowhere, jailOnly: true), Attempt("iopl", 172, 99), Attempt("ioperm", 173, none, 2),
+    Attempt("settimeofday", 164, jailOnly: true), Attempt("clock_settime", 227, 99, zeros),
+    Attempt("adjtimex", 159, zeros),
+    Attempt("sethostname", 170, nowhere, none, jailOnly: true), Attempt("syslog", 103, 10, jailOnly: true),
+    Attempt("uname", 63, zeros),
+    Attempt("sysinfo", 99, zeros), Attempt("vhangup", 153, jailOnly: true),
+    Attempt("acct", 163, nowhere, jailOnly: true),
     Attempt("unknown-call", 0x1fff),
   ]
 }

@@ -10,9 +10,12 @@ func say(_ text: String) {
   _ = write(2, line, line.utf8.count)
 }
 
-switch CommandLine.arguments.dropFirst().first {
+// Swift's CommandLine reads /proc/self/cmdline, which is not there in a jail.
+let arguments = (0..<bh_argument_count()).map { String(cString: bh_argument($0)) }
+
+switch arguments.dropFirst().first {
 case "attempts":
-  let inJail = CommandLine.arguments.last == "jailed"
+  let inJail = arguments.last == "jailed"
   for attempt in Attempt.denied where inJail || !attempt.jailOnly { say("deny \(attempt.name) \(attempt.result())") }
   for attempt in Attempt.allowed { say("allow \(attempt.name) \(attempt.result())") }
 case "crash": fatalError("as asked")
@@ -20,13 +23,13 @@ case "x32":
   // getpid by the x32 table: kills the process, if the filter works.
   say("x32 \(bh_syscall(0x4000_0000 | 39, 0, 0, 0, 0, 0, 0))")
 case "environment":
-  // Behind argv; the variable environ is not for Swift 6.
-  var entry = CommandLine.unsafeArgv + Int(CommandLine.argc) + 1
-  while let text = entry.pointee {
+  // The kernel puts the environment behind argv and its NULL; the variable environ is not for Swift 6.
+  var entry = bh_argument_count() + 1
+  while let text = bh_argument(entry) {
     say("environment \(String(cString: text))")
     entry += 1
   }
-  for argument in CommandLine.arguments { say("argument \(argument)") }
+  for argument in arguments { say("argument \(argument)") }
   say("identity \(getuid()) \(getpid())")
 default: break
 }

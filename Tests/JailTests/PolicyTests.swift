@@ -37,19 +37,6 @@ struct PolicyTests {
     }
   }
 
-  @Test("libseccomp takes the driver's policy")
-  func compiles() throws {
-    _ = try Self.driver.compile()
-  }
-
-  @Test("an unknown call is an error, not a gap")
-  func unknownCall() {
-    let policy = SeccompPolicy(title: "test", rules: [SeccompRule("no_such_call", because: "it tests")])
-    #expect(throws: Failure("jail-seccomp", "find the system call no_such_call", errno: ENOSYS)) {
-      try policy.compile()
-    }
-  }
-
   @Test("the page has a row for each rule")
   func page() {
     let rows = Self.driver.markdown.split(separator: "\n").filter { $0.hasPrefix("| `") }

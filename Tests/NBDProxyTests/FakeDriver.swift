@@ -23,8 +23,8 @@ final class MemoryDisk {
     log.append(request.type)
     let start = Int(request.sector) * BlockClass.sectorSize
     switch request.type {
-    case .read: for index in 0..<payload.count { payload[index] = bytes[start + index] }
-    case .write: for index in 0..<payload.count { bytes[start + index] = payload[index] }
+    case .read: payload.copyBytes(from: bytes[start..<start + payload.count])
+    case .write: bytes.replaceSubrange(start..<start + payload.count, with: payload)
     case .flush: durable = bytes
     case .writeZeroes, .discard:
       for index in 0..<Int(request.sectors) * BlockClass.sectorSize { bytes[start + index] = 0 }

@@ -1,3 +1,4 @@
+import Glibc
 import Protocol
 import Testing
 
@@ -68,7 +69,7 @@ import Testing
   @Test func aDevicesErrorReachesTheClient() throws {
     let rig = try Rig()
     let driver = try rig.startDriver()
-    driver.answer = { $0.type == .read ? (1, 61 /* ENODATA */) : (2, 0) }
+    driver.answer = { $0.type == .read ? (1, UInt16(ENODATA)) : (2, 0) }
     let client = try rig.client()
     client.read(1, 0, 512)
     client.write(2, 0, [UInt8](repeating: 0, count: 512))

@@ -42,6 +42,8 @@ struct Connection {
   /// The socket did not take all that there was to send.
   var isSendBlocked = false
   var isDirty = false
+  /// It has a negotiation, or what one had to say is not all sent.
+  var isNegotiating = false
   var file: Int32 = -1
   var unit: UInt16 = 0
   var token: EventLoop.Token?
@@ -66,7 +68,9 @@ struct Connection {
 }
 
 /// All connections there can be at one time, with a header buffer for each. A connection is an index.
-final class ConnectionTable {
+///
+/// A value without references, so that passing it on costs nothing; its owner deallocates it.
+struct ConnectionTable {
   let capacity: Int
   private let entries: UnsafeMutablePointer<Connection>
   private let headers: UnsafeMutableRawPointer
@@ -80,7 +84,7 @@ final class ConnectionTable {
     headers = .allocate(byteCount: capacity * Self.headerStride, alignment: 8)
   }
 
-  deinit {
+  func deallocate() {
     entries.deinitialize(count: capacity)
     entries.deallocate()
     headers.deallocate()
@@ -88,7 +92,7 @@ final class ConnectionTable {
 
   subscript(index: Int32) -> Connection {
     @inline(__always) get { entries[Int(index)] }
-    @inline(__always) _modify { yield &entries[Int(index)] }
+    @inline(__always) nonmutating _modify { yield &entries[Int(index)] }
   }
 
   /// Where the header of the next request is collected.

@@ -58,6 +58,7 @@ final class Dispatcher {
 
   deinit {
     stop()
+    requests.deallocate()
     units.deallocate()
     guests.deallocate()
     kicks.deallocate()

@@ -91,7 +91,6 @@ extension NBDServer {
       dispatcher.requests[request].cookie = header.cookie
       if header.command == NBD.Command.write, header.length > 0 {
         // The payload comes all the same.
-        dispatcher.requests[request].state = .receiving
         connections[index].receiving = request
         connections[index].incoming = .refused
         connections[index].refusedBytes = UInt64(header.length)
@@ -121,7 +120,6 @@ extension NBDServer {
       extent = pages
     }
     var request = dispatcher.requests[number]
-    request.state = .receiving
     request.operation = operation
     request.flags = flags
     request.flushAfter = flushAfter
@@ -146,7 +144,6 @@ extension NBDServer {
   /// A request that came to nothing; unlike ``release(_:)`` it frees nothing that anybody could wait for.
   private func giveBack(_ request: Int32) {
     connections[dispatcher.requests[request].connection].requests -= 1
-    dispatcher.requests[request].state = .receiving
     dispatcher.requests.free(request)
   }
 
@@ -155,7 +152,9 @@ extension NBDServer {
   /// Takes what the client says before transmission. A client that does not read its answers is not listened to.
   func negotiate(_ index: Int32) {
     guard let negotiation = negotiations[Int(index)] else { return }
-    while connections[index].phase == .negotiating, negotiation.output.bytes.isEmpty || !connections[index].isSendBlocked {
+    while connections[index].phase == .negotiating,
+      negotiation.output.bytes.isEmpty || !connections[index].isSendBlocked
+    {
       let room = min(negotiation.room, scratch.count)
       connections[index].received = 0
       guard take(index, scratch.baseAddress!, room) else { return }

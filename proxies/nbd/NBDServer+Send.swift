@@ -38,7 +38,7 @@ enum Reply {
 extension NBDServer {
   /// Sends as much as the socket takes.
   func send(_ index: Int32) {
-    if let negotiation = negotiations[Int(index)] {
+    if connections[index].isNegotiating, let negotiation = negotiations[Int(index)] {
       guard sendNegotiation(index, negotiation) else { return }
     }
     while !connections[index].replies.isEmpty {
@@ -113,7 +113,7 @@ extension NBDServer {
       connections[index].lastProgress = clock
       negotiation.output.removeFirst(sent)
     }
-    if connections[index].phase != .negotiating { negotiations[Int(index)] = nil }
+    if connections[index].phase != .negotiating { endNegotiation(index) }
     return true
   }
 
@@ -123,7 +123,7 @@ extension NBDServer {
     } else {
       // Gone, or gone half: what it has asked for is still carried out, but nobody is told.
       connections[index].isBroken = true
-      negotiations[Int(index)] = nil
+      if connections[index].isNegotiating { endNegotiation(index) }
       if connections[index].phase == .negotiating { connections[index].phase = .draining }
       dropReplies(index)
     }

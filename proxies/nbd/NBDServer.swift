@@ -57,6 +57,7 @@ final class NBDServer {
   }
 
   deinit {
+    connections.deallocate()
     limits.deallocate()
     dirty.deallocate()
     scratch.deallocate()
@@ -106,6 +107,7 @@ final class NBDServer {
   func addClient(_ file: Int32) -> Bool {
     guard let index = add(file) else { return false }
     connections[index].phase = .negotiating
+    connections[index].isNegotiating = true
     negotiations[Int(index)] = Negotiation(exports: exports)
     watch(index)
     markDirty(index)
@@ -165,7 +167,7 @@ final class NBDServer {
     let connection = connections[index]
     guard connection.phase != .free else { return }
     if connection.phase == .draining {
-      let isDone = connection.requests == 0 && (connection.isBroken || negotiations[Int(index)] == nil)
+      let isDone = connection.requests == 0 && (connection.isBroken || !connection.isNegotiating)
       if isDone || (connection.hasHungUp && !connection.isLeaving) { return close(index) }
     }
     let events = wantedEvents(index)
@@ -193,12 +195,17 @@ final class NBDServer {
     }
     dispatcher.forget(connection: index) { [self] request in release(request) }
     if connection.wait != .none { waiting -= 1 }
-    negotiations[Int(index)] = nil
+    if connection.isNegotiating { endNegotiation(index) }
     // It may still be in the list of those with something to send, and must not get into it twice.
     let isDirty = connections[index].isDirty
     connections[index] = Connection()
     connections[index].isDirty = isDirty
     if connection.isKernel { Log.info("a connection of the kernel's block device ended") }
+  }
+
+  func endNegotiation(_ index: Int32) {
+    connections[index].isNegotiating = false
+    negotiations[Int(index)] = nil
   }
 
   // MARK: What all share

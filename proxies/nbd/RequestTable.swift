@@ -4,7 +4,7 @@ import Protocol
 struct Request {
   enum State: UInt8 {
     case free
-    /// Payload is coming in from the client.
+    /// Being made; its payload, if there is any, is coming in from the client.
     case receiving
     /// Waits for slots; some of its parts may be with the driver.
     case pending
@@ -69,44 +69,60 @@ struct RequestList {
 }
 
 /// All requests there can be at one time, in memory that is made once. A request is an index.
-final class RequestTable {
+///
+/// A value without references, so that passing it on costs nothing; its owner deallocates it.
+struct RequestTable {
+  private struct Header {
+    /// First of the unused requests, which are linked through ``Request/next``; -1 if there is none.
+    var unused: Int32 = -1
+    var count = 0
+  }
+
   let capacity: Int
   private let entries: UnsafeMutablePointer<Request>
-  private var unused: Int32 = -1
-  private(set) var count = 0
+  private let header: UnsafeMutablePointer<Header>
 
   init(capacity: Int) {
     self.capacity = capacity
     entries = .allocate(capacity: capacity)
     entries.initialize(repeating: Request(), count: capacity)
+    header = .allocate(capacity: 1)
+    header.initialize(to: Header())
     for index in stride(from: Int32(capacity) - 1, through: 0, by: -1) {
-      entries[Int(index)].next = unused
-      unused = index
+      entries[Int(index)].next = header.pointee.unused
+      header.pointee.unused = index
     }
   }
 
-  deinit { entries.deallocate() }
+  func deallocate() {
+    entries.deallocate()
+    header.deallocate()
+  }
 
   subscript(index: Int32) -> Request {
     @inline(__always) get { entries[Int(index)] }
-    @inline(__always) _modify { yield &entries[Int(index)] }
+    @inline(__always) nonmutating _modify { yield &entries[Int(index)] }
   }
+
+  /// Requests in use.
+  var count: Int { header.pointee.count }
 
   /// A fresh request, or nil where all are in use.
   func allocate() -> Int32? {
-    let index = unused
+    let index = header.pointee.unused
     guard index >= 0 else { return nil }
-    unused = entries[Int(index)].next
+    header.pointee.unused = entries[Int(index)].next
+    header.pointee.count += 1
     entries[Int(index)] = Request()
-    count += 1
+    entries[Int(index)].state = .receiving
     return index
   }
 
   func free(_ index: Int32) {
     precondition(entries[Int(index)].state != .free, "freed a free request")
     entries[Int(index)].state = .free
-    entries[Int(index)].next = unused
-    unused = index
-    count -= 1
+    entries[Int(index)].next = header.pointee.unused
+    header.pointee.unused = index
+    header.pointee.count -= 1
   }
 }

@@ -86,6 +86,23 @@ static inline int bh_set_limit(int resource, uint64_t value) {
     return syscall(SYS_prlimit64, 0, resource, limit, (void *)0) < 0 ? -errno : 0;
 }
 
+/* seccomp(2) */
+
+struct bh_filter_instruction { /* struct sock_filter of <linux/filter.h> */
+    uint16_t code;
+    uint8_t jump_true;
+    uint8_t jump_false;
+    uint32_t value;
+};
+/* Puts a filter on the calling thread. Needs no_new_privs or CAP_SYS_ADMIN. */
+static inline int bh_install_filter(const struct bh_filter_instruction *instructions, uint16_t count) {
+    struct {
+        uint16_t count;
+        const struct bh_filter_instruction *instructions;
+    } program = {count, instructions}; /* struct sock_fprog */
+    return syscall(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, &program) < 0 ? -errno : 0;
+}
+
 /* Landlock (Documentation/userspace-api/landlock.rst). The structures are spelled out: the build machine's headers may
  * be older than the kernel that runs this. */
 

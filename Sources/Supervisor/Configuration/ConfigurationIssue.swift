@@ -47,7 +47,8 @@ public final class IssueLog {
 
   func add(_ location: SourceLocation, _ message: String, hint: String = "") {
     let issue = ConfigurationIssue(location, message, hint: hint)
-    // Defaults that go wrong would otherwise be reported once a device.
-    if !issues.contains(issue) { issues.append(issue) }
+    // Defaults that go wrong would otherwise be reported once a device, and doubles once for the files and once for the
+    // machine.
+    if !issues.contains(where: { $0.location == location && $0.message == message }) { issues.append(issue) }
   }
 }

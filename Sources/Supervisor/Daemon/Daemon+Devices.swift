@@ -36,6 +36,8 @@ extension Daemon {
     for session in orderedSessions where session.state == .absent && session.device != nil {
       session.controller.appeared()
       startIfWanted(session)
+      // Left bound by an earlier supervisor, and not wanted now.
+      if session.state == .idle, !session.record.bindings.isEmpty { _ = session.release(isGone: false) }
     }
   }
 

@@ -42,6 +42,10 @@ public final class Daemon {
   /// Runs until SIGTERM or SIGINT.
   /// - Returns: the process's exit status.
   public func run() -> Int32 {
+    // Folders and links are for everybody to look at; what is not says so itself.
+    umask(0o022)
+    // A log that nobody reads any more is no reason to die.
+    signal(SIGPIPE, SIG_IGN)
     do throws(Failure) {
       try makeFolders()
       try takeLock()
@@ -65,6 +69,7 @@ public final class Daemon {
       startWatchdog()
       try loop.run()
       server?.close()
+      host.groups?.removeBase()
       return 0
     } catch {
       log.critical("\(error)")

@@ -12,7 +12,11 @@ extension DeviceSession {
       }
       self.device = device
       let refusals = refusals(for: device, among: devices)
-      guard refusals.isEmpty else { return .refused(refusals) }
+      guard refusals.isEmpty else {
+        // An earlier supervisor may have left it bound.
+        if !record.bindings.isEmpty, let failure = release(isGone: false) { return .failed(failure) }
+        return .refused(refusals)
+      }
       try take(device, among: devices)
       return .ready
     } catch {

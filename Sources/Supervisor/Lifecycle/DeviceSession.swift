@@ -111,6 +111,9 @@ extension DeviceSession: DeviceActions {
 
   func stateChanged(from: DeviceLifecycle.State, to: DeviceLifecycle.State, reason: String) {
     since = WallClock.seconds()
+    // At the end of the way into quarantine or failure, what led there is said again.
+    let isEnd = to == .quarantined || to == .failed
+    let reason = reason.isEmpty && isEnd ? controller.reason : reason
     let text = "\(from.label) -> \(to.label)" + (reason.isEmpty ? "" : ": \(reason)")
     switch to {
     case .quarantined, .failed: log.error("\(text)")

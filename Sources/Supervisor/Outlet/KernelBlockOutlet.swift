@@ -39,7 +39,7 @@ final class KernelBlockOutlet {
     _ unit: BlockUnit, flags: UInt16, sockets: [Int32]
   ) throws(Failure) -> (unit: StateRecord.Unit, isNew: Bool) {
     let control = try NBDControl()
-    let connection = NBDConnection(
+    var connection = NBDConnection(
       sizeBytes: unit.size, blockSize: UInt64(unit.blockSize), serverFlags: NBDServerFlags(rawValue: UInt64(flags)),
       // No time-out for a request: a driver that hangs is replaced, and the request replayed.
       sockets: sockets, timeoutSeconds: 0, deadConnectionTimeoutSeconds: Self.deadConnectionTimeout,
@@ -50,8 +50,13 @@ final class KernelBlockOutlet {
           "outlet-changed", "connect /dev/nbd\(known.nbd) again: unit \(unit.index) has another size now",
           hint: "stop the device and start it anew")
       }
-      try control.reconfigure(index: known.nbd, connection)
-      return (known, false)
+      if try control.status(index: known.nbd).contains(where: \.isConnected) {
+        try control.reconfigure(index: known.nbd, connection)
+        return (known, false)
+      }
+      // The kernel has given it up meanwhile; it may have the same number again.
+      units.removeAll { $0.index == known.index }
+      connection.index = known.nbd
     }
     let index = try control.connect(connection)
     var record = StateRecord.Unit(

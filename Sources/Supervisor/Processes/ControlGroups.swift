@@ -87,6 +87,11 @@ final class ControlGroups {
     rmdir(group)
   }
 
+  /// Removes the base where it is ours and empty.
+  func removeBase() {
+    if base.hasSuffix("/bulkhead") { rmdir(base) }
+  }
+
   /// The devices that an earlier supervisor has left groups of.
   func leftovers() -> [String] {
     FileText.names(in: base).filter { $0.contains(":") && FileText.exists("\(path($0))/driver") }

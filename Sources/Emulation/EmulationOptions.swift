@@ -1,0 +1,83 @@
+import CBulkhead
+import Platform
+
+/// An emulated device as an administrator asks for it.
+///
+/// As text: `nvme,file=disk.img,size=64M,lba=4096,misbehave=lost-interrupt:every=50`. See ``init(parsing:)``.
+public struct EmulationOptions: Sendable, Equatable {
+  /// The backing file, made if it is not there; nil: memory, which is gone with the process.
+  public var file: String?
+  /// Bytes of each namespace. Nil: the file's size, shared by the namespaces; 64 MiB for memory.
+  public var size: Int?
+  /// Bytes of a logical block: 512 or 4096.
+  public var blockSize = 512
+  /// 1...16. They share the file, one behind the other.
+  public var namespaces = 1
+  /// I/O queue pairs, 1...16.
+  public var queues = 4
+  /// The most entries of a queue, 2...4096.
+  public var queueEntries = 1024
+  /// MSI-X vectors, 1...32.
+  public var vectors = 8
+  /// A volatile write cache.
+  public var cache = true
+  /// Whether unflushed writes are remembered so that a power loss can take them. Costs a read of the old contents for
+  /// each first write to a block after a flush.
+  public var journal = false
+  /// Blocks that are never torn by a power loss (AWUPF + 1), 1...65536.
+  public var atomicBlocks = 1
+  public var readOnly = false
+  /// Whether a flush waits for the disk that holds the file.
+  public var sync = true
+  /// How long the controller goes on looking after the last work before it wants the bell, in nanoseconds. 0: not at all.
+  public var spin: Nanoseconds = 0
+  /// Of the dice of misbehaviours.
+  public var seed: UInt64 = 1
+  /// At most 20 printable characters.
+  public var serial = "EMU0001"
+  /// The PCI address it claims to have.
+  public var address = "ffff:00:00.0"
+  public var misbehaviours: [Misbehaviour] = []
+
+  public init() {}
+
+  static let defaultSize = 64 << 20
+  static let maximumSize = 1 << 46
+}
+
+extension EmulationOptions {
+  /// Opens the file and sees how large each namespace is; -1 for memory.
+  /// - Throws: `emulated-image`.
+  func openImage() throws(Failure) -> (file: Int32, size: Int) {
+    guard let file else { return (-1, size ?? Self.defaultSize) }
+    let step = "use \(file) as an emulated disk"
+    let descriptor = Descriptor(
+      owning: try checked(bh_image_open(file, readOnly ? 1 : 0), "emulated-image", step))
+    let found = Int(try checked(bh_image_size(descriptor.number), "emulated-image", step, hint: "not a regular file"))
+    var each = found / namespaces / blockSize * blockSize
+    if let size {
+      each = size
+      if found < size * namespaces {
+        guard !readOnly else {
+          throw Failure("emulated-image", "\(step): it has \(found) bytes, \(size * namespaces) are wanted")
+        }
+        try checked(bh_image_resize(descriptor.number, Int64(size * namespaces)), "emulated-image", step)
+      }
+    }
+    guard each > 0 else {
+      throw Failure("emulated-image", "\(step): it is too small", hint: "say size=, such as size=64M")
+    }
+    return (descriptor.release(), each)
+  }
+
+  func makeStore(file: Int32, size: Int, index: Int) throws(Failure) -> BlockStore {
+    if file < 0 {
+      return try BlockStore(
+        BlockMedia(memory: size), blockSize: blockSize, atomicBlocks: atomicBlocks, journaled: journal && cache,
+        isReadOnly: readOnly)
+    }
+    let media = BlockMedia(file: file, offset: Int64(index) * Int64(size), size: size, syncs: sync)
+    return try BlockStore(
+      media, blockSize: blockSize, atomicBlocks: atomicBlocks, journaled: journal && cache, isReadOnly: readOnly)
+  }
+}

@@ -1,0 +1,232 @@
+import Platform
+import Testing
+import VFIO
+
+@testable import Emulation
+
+@Suite struct ControllerTests {
+  @Test func configurationSpaceIsAnNVMeController() throws {
+    let backing = try EmulatedNVMeBacking(EmulationOptions(), loop: EventLoop())
+    #expect(try backing.readConfig(offset: 0, width: .dword) == 0x0010_1B36)
+    #expect(try backing.readConfig(offset: 8, width: .dword) >> 8 == 0x010802)
+    let structure = try #require(
+      try MSIXProbe.find { offset, width throws(Failure) in try backing.readConfig(offset: offset, width: width) })
+    #expect(structure.vectors == 8)
+    // No page that may be mapped holds the table.
+    for range in try backing.mappableRanges(bar: structure.bar) {
+      #expect(structure.table >= range.offset + range.length || structure.table < range.offset)
+    }
+    #expect(throws: Failure.self) { try backing.readConfig(offset: 2, width: .dword) }
+    #expect(throws: Failure.self) { try backing.readConfig(offset: 4096, width: .byte) }
+    try backing.writeConfig(offset: 0, width: .word, value: 0x1234)
+    #expect(try backing.readConfig(offset: 0, width: .word) == 0x1B36, "ids are read-only")
+    backing.close()
+    #expect(throws: Failure.self) { try backing.readConfig(offset: 0, width: .word) }
+  }
+
+  @Test func enablesAndIdentifies() throws {
+    let host = try Host("nvme,size=16M,lba=4096,namespaces=2,atomic=8").start()
+    let capabilities = UInt64(host.read32(0)) | UInt64(host.read32(4)) << 32
+    #expect(capabilities & 0xFFFF == 1023)
+    #expect(capabilities >> 37 & 1 == 1)
+    #expect(host.read32(8) == 0x0001_0400)
+    #expect(try host.admin(0x06, prp1: Host.iova(Host.data), d10: 1)?.status == 0)
+    let controller = host.bytes(Host.data, 4096)
+    #expect(controller[77] == 8)
+    #expect(Array(controller[512...513]) == [0x66, 0x44])
+    #expect(controller[516] == 2)
+    #expect(controller[525] & 1 == 1)
+    #expect(controller[528] == 7, "AWUPF is 0's based")
+    #expect(String(decoding: controller[4..<24], as: UTF8.self) == "EMU0001             ")
+    #expect(try host.admin(0x06, namespace: 2, prp1: Host.iova(Host.data), d10: 0)?.status == 0)
+    let namespace = host.bytes(Host.data, 4096)
+    #expect(namespace[0..<8].reversed().reduce(0) { $0 << 8 | UInt64($1) } == 4096)
+    #expect(namespace[130] == 12)
+    #expect(try host.admin(0x06, namespace: 0, prp1: Host.iova(Host.data), d10: 2)?.status == 0)
+    #expect(Array(host.bytes(Host.data, 12)) == [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0])
+    #expect(try host.admin(0x06, namespace: 1, prp1: Host.iova(Host.data), d10: 3)?.status == 0)
+    #expect(Array(host.bytes(Host.data, 7)) == [1, 8, 0, 0, 0x52, 0x54, 0x00])
+    #expect(try host.admin(0x06, namespace: 3, prp1: Host.iova(Host.data), d10: 0)?.status == 0x0B)
+    #expect(try host.admin(0x06, prp1: Host.iova(Host.data), d10: 0x77)?.status == 0x02)
+  }
+
+  @Test func refusesBadAdminQueues() throws {
+    let host = try Host()
+    try host.write32(0x24, 0)
+    try host.write32(0x28, UInt32(Host.arena))
+    try host.write32(0x30, UInt32(Host.arena) + 4096)
+    try host.write32(0x14, 1)
+    #expect(host.status == 2, "an admin queue of one entry: CFS, never ready")
+    #expect(try host.enable(), "a reset recovers")
+  }
+
+  @Test func resetForgetsTheQueues() throws {
+    let host = try Host().start()
+    try host.write32(0x14, 0)
+    #expect(host.status == 0)
+    #expect(try host.enable())
+    // The I/O queue is gone: its doorbell has no meaning, the admin queue works.
+    host.placeIO(0)
+    try host.ring(1)
+    #expect(try host.take(1) == nil)
+    #expect(try host.admin(0x06, prp1: Host.iova(Host.data), d10: 1)?.status == 0)
+  }
+
+  @Test func shutsDown() throws {
+    let host = try Host("nvme,journal=on").start()
+    host.fill(Host.data, 512, 7)
+    #expect(try host.io(1, prp1: Host.iova(Host.data))?.status == 0)
+    try host.write32(0x14, 4 << 20 | 6 << 16 | 1 << 14 | 1)
+    #expect(host.status >> 2 & 3 == 2)
+    host.placeIO(0)
+    try host.ring(1)
+    #expect(try host.take(1) == nil, "nothing is fetched after shutdown")
+    #expect(host.backing.powerLoss().lost == 0, "a normal shutdown flushed")
+  }
+
+  @Test(arguments: [
+    (0x05 as UInt8, 15 << 16 | 0 as UInt32, 3 as UInt32, 0x101 as UInt16),  // queue 0
+    (0x05, 15 << 16 | 5, 3, 0x101),  // beyond the queues there are
+    (0x05, 15 << 16 | 1, 3, 0x101),  // exists
+    (0x05, 0 << 16 | 2, 3, 0x102),  // one entry
+    (0x05, 0xFFFF << 16 | 2, 3, 0x102),  // more than MQES
+    (0x05, 15 << 16 | 2, 99 << 16 | 3, 0x108),  // vector
+    (0x05, 15 << 16 | 2, 2, 0x002),  // not contiguous
+    (0x01, 15 << 16 | 2, 2 << 16 | 1, 0x100),  // completion queue that is not there
+    (0x01, 15 << 16 | 1, 1 << 16 | 1, 0x101),  // exists
+    (0x00, 3, 0, 0x101),
+    (0x04, 3, 0, 0x101),
+    (0x04, 1, 0, 0x10C),  // in use
+    (0x77, 0, 0, 0x001),
+  ])
+  func refusesBadQueueCommands(_ opcode: UInt8, _ d10: UInt32, _ d11: UInt32, _ status: UInt16) throws {
+    let host = try Host().start()
+    #expect(try host.admin(opcode, prp1: Host.iova(4 * 4096), d10: d10, d11: d11)?.status == status)
+  }
+
+  @Test func deletesQueues() throws {
+    let host = try Host().start()
+    #expect(try host.admin(0x00, d10: 1)?.status == 0)
+    #expect(try host.admin(0x04, d10: 1)?.status == 0)
+    #expect(try host.admin(0x04, d10: 1)?.status == 0x101)
+  }
+
+  @Test func features() throws {
+    let host = try Host("nvme,queues=3")
+    try host.enable()
+    #expect(try host.admin(0x09, d10: 7, d11: 0x000F_000F)?.value == 0x0002_0002)
+    #expect(try host.admin(0x0A, d10: 6)?.value == 1)
+    #expect(try host.admin(0x09, d10: 6, d11: 0)?.status == 0)
+    #expect(try host.admin(0x0A, d10: 6)?.value == 0)
+    #expect(try host.admin(0x0A, d10: 0x106)?.value == 1, "the default")
+    #expect(try host.admin(0x09, d10: 0x0B, d11: 0x1FF)?.status == 0)
+    #expect(try host.admin(0x0A, d10: 0x0B)?.value == 0x1FF)
+    #expect(try host.admin(0x09, d10: 0x80, d11: 1)?.status == 0x02)
+    #expect(try host.admin(0x09, d10: 1 << 31 | 6, d11: 1)?.status == 0x10D)
+    try host.start()
+    #expect(try host.admin(0x09, d10: 7, d11: 0)?.status == 0x0C, "too late")
+  }
+
+  @Test func logPages() throws {
+    let host = try Host().start()
+    #expect(try host.admin(0x02, prp1: Host.iova(Host.data), d10: 127 << 16 | 2)?.status == 0)
+    #expect(host.bytes(Host.data, 5) == [0, 44, 1, 100, 10])
+    #expect(try host.admin(0x02, prp1: Host.iova(Host.data), d10: 0 << 16 | 2, d12: 4)?.status == 0)
+    #expect(host.bytes(Host.data, 1) == [10], "from offset 4")
+    #expect(try host.admin(0x02, prp1: Host.iova(Host.data), d10: 0xEE)?.status == 0x109)
+  }
+
+  @Test func invalidDoorbellsAreEvents() throws {
+    let host = try Host().start()
+    let request = host.place(0, 0x0C)
+    try host.ring(0)
+    #expect(try host.take(0) == nil, "held until something happens")
+    try host.write32(0x1008, 999)
+    let event = try #require(try host.take(0))
+    #expect(event.identifier == request)
+    #expect(event.value == 0x01_01_00, "error, invalid doorbell value, log page 1")
+    // The queue itself is none the worse.
+    #expect(try host.io(0)?.status == 0)
+    // A completion queue's head can only move over what was posted.
+    #expect(try host.admin(0x02, prp1: Host.iova(Host.data), d10: 15 << 16 | 1)?.status == 0)
+    host.place(0, 0x0C)
+    try host.ring(0)
+    try host.write32(0x100C, 9)
+    #expect(try host.take(0)?.value == 0x01_01_00)
+    // Too many requests.
+    for _ in 0..<4 { #expect(try host.admin(0x0C) == nil) }
+    #expect(try host.admin(0x0C)?.status == 0x105)
+    // Abort takes one back.
+    let victim = host.place(0, 0x77)
+    try host.ring(0)
+    #expect(try host.take(0)?.identifier == victim)
+  }
+
+  @Test func aFullCompletionQueueHoldsThingsBack() throws {
+    let host = try Host().start()
+    // 15 commands fill the submission queue and the completion queue; nothing is taken from the latter.
+    for _ in 0..<15 { host.placeIO(0) }
+    try host.ring(1)
+    host.placeIO(0)
+    try host.ring(1)
+    #expect(host.backing.commandCount == 2 + 15, "the last one waits")
+    for _ in 0..<16 { #expect(try host.take(1)?.status == 0) }
+    #expect(try host.take(1) == nil)
+  }
+
+  @Test func interruptsOncePerBatch() throws {
+    let host = try Host().start()
+    for _ in 0..<5 { host.placeIO(0) }
+    try host.ring(1)
+    #expect(host.interrupts(1) == 1)
+    #expect(host.interrupts(0) == 0)
+    try host.backing.setInterrupt(.msix, vector: 1, eventfd: nil)
+    #expect(try host.io(0) != nil)
+    #expect(host.interrupts(1) == 0)
+    #expect(throws: Failure.self) { try host.backing.wireInterrupts(.msi, eventfds: [1]) }
+    #expect(throws: Failure.self) { try host.backing.setInterrupt(.msix, vector: 2, eventfd: 1) }
+  }
+
+  @Test func ignoresRegistersWithoutMemoryDecoding() throws {
+    let host = try Host()
+    try host.backing.setMemoryEnable(false)
+    #expect(try host.enable() == false)
+    try host.backing.setMemoryEnable(true)
+    #expect(host.backing.service())
+    #expect(host.status == 1)
+  }
+
+  @Test func runsOnTheLoopAndSleeps() throws {
+    let host = try Host("nvme,spin=1ms").start()
+    host.placeIO(0)
+    host.loop.after(2_000_000) { try? host.ring(1) }
+    host.loop.watch(host.vectors[1]) { _ in host.loop.stop() }
+    try host.loop.run()
+    #expect(try host.take(1)?.status == 0)
+    host.loop.after(20_000_000) { host.loop.stop() }
+    try host.loop.run()
+    #expect(host.read32(EmulatedNVMeBacking.bellWantedOffset) == 1, "it sleeps, so it wants the bell")
+    let before = host.loop.wakeups
+    host.loop.after(20_000_000) { host.loop.stop() }
+    try host.loop.run()
+    #expect(host.loop.wakeups - before <= 2, "an idle controller costs nothing")
+  }
+}
+
+/// Finds the MSI-X capability as a driver would.
+enum MSIXProbe {
+  static func find(
+    _ read: (Int, ConfigWidth) throws(Failure) -> UInt32
+  ) throws(Failure) -> (vectors: Int, bar: Int, table: UInt64)? {
+    var offset = Int(try read(0x34, .byte))
+    while offset != 0 {
+      let header = try read(offset, .word)
+      if header & 0xFF == 0x11 {
+        let table = try read(offset + 4, .dword)
+        return (Int(try read(offset + 2, .word) & 0x7FF) + 1, Int(table & 7), UInt64(table & ~7))
+      }
+      offset = Int(header >> 8)
+    }
+    return nil
+  }
+}

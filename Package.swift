@@ -49,14 +49,14 @@ let package = Package(
     // The trusted side
     .target(name: "PCI", dependencies: ["CBulkhead", "CLibPCI", "Platform"]),
     .target(name: "VFIO", dependencies: ["CBulkhead", "Platform"]),
-    .target(name: "Netlink", dependencies: ["CLibNL", "Platform"]),
+    .target(name: "Netlink", dependencies: ["CBulkhead", "CLibNL", "Platform"]),
     .target(name: "Jail", dependencies: ["CBulkhead", "CSeccomp", "Platform", "Protocol"]),
     .target(
       name: "Broker",
       dependencies: ["CBulkhead", "Jail", "Platform", "Protocol", "VFIO", "Virtqueue"]),
     .target(name: "Emulation", dependencies: ["CBulkhead", "Platform", "VFIO"]),
     .target(
-      name: "NBDProxy", dependencies: ["Broker", "Platform", "Protocol", "Virtqueue"],
+      name: "NBDProxy", dependencies: ["Broker", "CBulkhead", "Platform", "Protocol", "Virtqueue"],
       path: "proxies/nbd"),
     .target(
       name: "Control", dependencies: ["PCI", "Platform"], exclude: ["io.bulkhead.varlink"]),
@@ -75,7 +75,7 @@ let package = Package(
     .executableTarget(
       name: "bulkheadctl",
       dependencies: [
-        "Control", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Control", "PCI", "Platform", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "bulkhead-broker", dependencies: ["Broker", "NBDProxy"], linkerSettings: fullyStatic),
@@ -91,12 +91,12 @@ let package = Package(
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink"]),
     .testTarget(name: "JailTests", dependencies: ["CBulkhead", "Jail", "Platform", "Protocol"]),
     .executableTarget(
-      name: "JailProbe", dependencies: ["CBulkhead"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
+      name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
     .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"]),
     .testTarget(name: "BrokerTests", dependencies: ["Broker"]),
     .testTarget(name: "EmulationTests", dependencies: ["Emulation"]),
-    .testTarget(name: "NBDProxyTests", dependencies: ["NBDProxy"]),
-    .testTarget(name: "SupervisorTests", dependencies: ["Supervisor", "Control"]),
+    .testTarget(name: "NBDProxyTests", dependencies: ["CBulkhead", "NBDProxy"]),
+    .testTarget(name: "SupervisorTests", dependencies: ["CBulkhead", "Control", "Netlink", "PCI", "Platform", "Protocol", "Supervisor"]),
   ]
 )

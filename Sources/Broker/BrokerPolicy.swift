@@ -22,14 +22,14 @@ extension SeccompPolicy {
   ]
 
   private static let dataPath: [SeccompRule] = [
-    SeccompRule("recvfrom", [.equals(4, 0, "no address")], because: "takes requests and payload from clients"),
+    SeccompRule("recvmsg", because: "takes requests and payload from clients; control messages; a new driver's socket"),
+    SeccompRule("recvfrom", [.equals(4, 0, "no address")], because: "takes the negotiation of clients"),
     SeccompRule("sendmsg", because: "sends replies to clients, and control messages with a driver's files"),
     SeccompRule("read", because: "resets the eventfd of a call"),
     SeccompRule("write", because: "signals the eventfd of a kick; log lines"),
   ]
 
   private static let control: [SeccompRule] = [
-    SeccompRule("recvmsg", because: "takes control messages, and a new driver's socket from the supervisor"),
     SeccompRule(
       "accept4", [.equals(3, UInt64(0o2004000), "flags NONBLOCK, CLOEXEC")], because: "takes a client of the outlet"),
     SeccompRule(
@@ -39,8 +39,6 @@ extension SeccompPolicy {
     SeccompRule("memfd_create", because: "a new driver's rings and arena"),
     SeccompRule("ftruncate", because: "gives a new memfd its size"),
     SeccompRule("fcntl", [.equals(1, 1033, "F_ADD_SEALS")], because: "seals a new memfd"),
-    SeccompRule("fcntl", [.equals(1, 3, "F_GETFL")], because: "makes a socket non-blocking"),
-    SeccompRule("fcntl", [.equals(1, 4, "F_SETFL")], because: "makes a socket non-blocking"),
     SeccompRule("close", because: "clients and drivers leave"),
   ]
 
@@ -70,9 +68,7 @@ extension SeccompPolicy {
     return [
       SeccompRule("mmap", [readWrite], because: "rings and arenas of a new driver; heap"),
       SeccompRule("munmap", because: "frees them when the driver is gone"),
-      SeccompRule("mprotect", [readWrite], because: "heap"),
-      SeccompRule("mremap", because: "heap"),
-      SeccompRule("madvise", because: "heap"),
+      SeccompRule("mremap", because: "heap: a large block grows"),
       SeccompRule("brk", because: "heap"),
     ]
   }()
@@ -81,8 +77,6 @@ extension SeccompPolicy {
     SeccompRule("getrandom", because: "seeds of hash tables"),
     SeccompRule(
       "futex", [.only(1, bits: 0x81, "operation WAIT or WAKE, PRIVATE")], because: "one-time initialization"),
-    SeccompRule("rt_sigprocmask", because: "abort of the runtime"),
-    SeccompRule("gettid", because: "abort of the runtime"),
     SeccompRule("exit_group", because: "ends the process"),
   ]
 }

@@ -215,7 +215,7 @@ public final class BrokerSession: ProxyHost {
   }
 
   /// The violation itself was told before.
-  static let lossByViolation = DriverLoss.hungUp
+  static let lossByViolation = DriverLoss.violation
 
   private func tellViolations(all: Bool) {
     for report in ledger.due(now: monotonicNow(), all: all) { tell(report) }

@@ -23,6 +23,12 @@ long bh_receive_bytes(int fd, void *bytes, size_t length) {
     return got < 0 ? -errno : got;
 }
 
+long bh_receive_parts(int fd, const struct bh_part *parts, size_t count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
+    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    return got < 0 ? -errno : got;
+}
+
 long bh_send_parts(int fd, const struct bh_part *parts, size_t count) {
     struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
     ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

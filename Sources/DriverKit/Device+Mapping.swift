@@ -11,7 +11,8 @@ extension Device {
       grant: grant, control: control, bars: try mapBars(grant.bars),
       arena: DMAMemory(pointer: arena, address: AddressMap.arena, length: Int(grant.arenaSize)), rings: rings,
       interrupts: (0..<Int32(grant.interrupts)).map { DriverFile.interrupts + $0 },
-      kicks: (0..<Int32(queues)).map { DriverFile.kicks + $0 }, calls: (0..<Int32(queues)).map { DriverFile.calls + $0 })
+      kicks: (0..<Int32(queues)).map { DriverFile.kicks + $0 }, calls: (0..<Int32(queues)).map { DriverFile.calls + $0 }
+    )
   }
 
   /// The jail's filter permits just this on the device file: each granted range, from its beginning.

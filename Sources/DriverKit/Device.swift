@@ -113,7 +113,8 @@ public final class Device {
   /// Reads `width` (1, 2 or 4) bytes of config space through the broker.
   /// - Throws: ``FailureCode/unsupported`` with EPERM for what is not on the broker's list.
   public func readConfig(_ offset: UInt16, width: UInt8) throws(DriverFailure) -> UInt32 {
-    try accessConfig(.configRead(offset: offset, width: width), "read of config space at 0x\(String(offset, radix: 16))")
+    try accessConfig(
+      .configRead(offset: offset, width: width), "read of config space at 0x\(String(offset, radix: 16))")
   }
 
   /// Writes `width` (1, 2 or 4) bytes of config space through the broker.

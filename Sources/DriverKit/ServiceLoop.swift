@@ -95,7 +95,8 @@ final class ServiceLoop<Driver: BlockDriver> {
       let counters = queue.counters
       guard counters.requests + counters.malformed > 0 else { continue }
       Log.info(
-        "queue \(queue.index): \(counters.requests) requests, \(counters.errors) errors, \(counters.malformed) malformed")
+        "queue \(queue.index): \(counters.requests) requests, \(counters.errors) errors, \(counters.malformed) malformed"
+      )
     }
     Log.debug("slept \(sleeps) times")
   }

@@ -1,4 +1,5 @@
 import CBulkhead
+import Glibc
 import Platform
 
 /// Where the blocks of a namespace are: part of a file, or memory. Offsets are in bytes from the start of the namespace
@@ -16,7 +17,7 @@ struct BlockMedia: ~Copyable {
   /// - Throws: `emulated-memory`.
   init(memory size: Int) throws(Failure) {
     guard let base = bh_image_memory(size) else {
-      throw Failure("emulated-memory", "reserve \(size) bytes for the emulated disk", errno: 12 /* ENOMEM */)
+      throw Failure("emulated-memory", "reserve \(size) bytes for the emulated disk", errno: ENOMEM)
     }
     memory = base
     file = -1

@@ -1,4 +1,5 @@
 import CBulkhead
+import Glibc
 import Platform
 import VFIO
 
@@ -130,13 +131,13 @@ public final class EmulatedNVMeBacking: DeviceBacking {
     try setCommand(EmulatedConfigSpace.memoryEnable, enabled)
   }
 
-  /// A function-level reset: everything but the contents of the write cache, which keeps its power.
+  /// A function-level reset: everything but the contents of the write cache, which keeps its power, and the command
+  /// register, which the kernel restores after a reset.
   /// - Throws: `emulated-reset` while the device is gone.
   public func reset() throws(Failure) {
     try opened()
     guard !controller.isVanished else { throw gone("reset") }
     controller.powerOn()
-    setCommand(0)
   }
 
   public func close() {
@@ -153,12 +154,12 @@ public final class EmulatedNVMeBacking: DeviceBacking {
 
   private func opened() throws(Failure) {
     guard !isClosed else {
-      throw Failure("emulated-closed", "use \(address) after it was closed", errno: 9 /* EBADF */)
+      throw Failure("emulated-closed", "use \(address) after it was closed", errno: EBADF)
     }
   }
 
   private func gone(_ verb: String) -> Failure {
-    Failure("emulated-gone", "\(verb) \(address): registers read as all ones", errno: 5 /* EIO */)
+    Failure("emulated-gone", "\(verb) \(address): registers read as all ones", errno: EIO)
   }
 
   /// A device that is gone ignores this, and does no DMA from then on in any case.

@@ -19,6 +19,7 @@ extension NVMeController {
   func resetController() {
     epoch += 1
     isRunning = false
+    isRefusing = false
     isStalled = false
     heldCount = 0
     for queue in 0...queueCount {
@@ -55,8 +56,21 @@ extension NVMeController {
     if wanted.shutdown != 0, wanted.shutdown != before.shutdown { shutDown(isNormal: wanted.shutdown == 1) }
   }
 
+  /// Whether CC.EN went to 0 and back to 1 between two looks.
+  ///
+  /// A driver waits for CSTS.RDY = 0 in between, so this cannot be missed, but where RDY is 0 already: after an enabling
+  /// that was refused. AQA was set to 0 then; where it no longer is, a driver has been there since, and if CC.EN is 1
+  /// *after* that, everything a driver writes before it has been written.
+  func missedReset() -> Bool {
+    guard isRefusing, registers.load(RegisterOffset.aqa) != 0 else { return false }
+    bh_full_fence()
+    return registers.load(RegisterOffset.cc) == configuration.rawValue
+  }
+
   /// Section 7.6.1. What cannot work leaves CSTS.RDY at 0, with CSTS.CFS (section 9.5).
-  private func enable() {
+  func enable() {
+    isRefusing = true
+    defer { if isRefusing { registers.store(RegisterOffset.aqa, 0) } }
     if fires({ $0 == .neverReady }) { return }
     let queueSizes = registers.load(RegisterOffset.aqa)
     let submissionEntries = (queueSizes & 0xFFF) + 1
@@ -74,6 +88,7 @@ extension NVMeController {
     completions[0].interruptsEnabled = true
     completions[0].users = 1
     clearDoorbells(0)
+    isRefusing = false
     isRunning = true
     setStatus(ControllerStatus.ready)
   }

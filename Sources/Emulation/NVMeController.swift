@@ -46,6 +46,8 @@ final class NVMeController {
   /// Ready, and neither fatal, shut down, stalled nor vanished: commands are fetched.
   var isRunning = false
   var isStalled = false
+  /// CC.EN is 1 and CSTS.RDY stays 0.
+  var isRefusing = false
   var isVanished = false
   /// PCI command register bit 1: off, and nothing that is written here arrives.
   var isMemoryEnabled = false
@@ -130,6 +132,10 @@ final class NVMeController {
     let wanted = registers.load(RegisterOffset.cc)
     if wanted != configuration.rawValue {
       configure(ControllerConfiguration(rawValue: wanted))
+      worked = true
+    } else if isRefusing, missedReset() {
+      resetController()
+      enable()
       worked = true
     }
     var queue = 0

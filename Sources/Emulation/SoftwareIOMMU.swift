@@ -1,3 +1,4 @@
+import Glibc
 import Platform
 import VFIO
 
@@ -38,7 +39,7 @@ final class SoftwareIOMMU {
       throw Failure("emulated-map", "\(step): not whole pages of the address space")
     }
     for index in 0..<count where arena.iova < arenas[index].iova + arenas[index].size && arenas[index].iova < end {
-      throw Failure("emulated-map", "\(step): overlaps another arena", errno: 17 /* EEXIST, as type1 says */)
+      throw Failure("emulated-map", "\(step): overlaps another arena", errno: EEXIST)
     }
     guard count < Self.capacity else { throw Failure("emulated-map", "\(step): \(count) arenas are mapped already") }
     (arenas + count).initialize(

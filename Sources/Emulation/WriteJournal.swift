@@ -1,4 +1,5 @@
 import CBulkhead
+import Glibc
 import Platform
 
 /// Remembers what the media held before the writes that are acknowledged but not flushed: the model of a volatile write
@@ -29,7 +30,7 @@ struct WriteJournal: ~Copyable {
   init(size: Int, blockSize: Int) throws(Failure) {
     dirtyWords = (size / blockSize + 63) / 64
     guard let shadow = bh_image_memory(size), let bits = bh_image_memory(dirtyWords * 8) else {
-      throw Failure("emulated-memory", "reserve \(size) bytes for the write journal", errno: 12 /* ENOMEM */)
+      throw Failure("emulated-memory", "reserve \(size) bytes for the write journal", errno: ENOMEM)
     }
     self.shadow = shadow
     self.size = size

@@ -95,6 +95,8 @@ public enum DriverLoss: UInt8, CaseIterable, Sendable {
   case startTimeout
   /// It gave up by itself; a ``BrokerEvent/driverFailed(code:errno:deviceStatus:detail:)`` came before.
   case failed
+  /// What it said or did cannot be believed any more; a ``BrokerEvent/violation(_:count:detail:)`` came before.
+  case violation
 }
 
 /// What a broker tells the supervisor. The envelope's generation names the driver where one is meant.

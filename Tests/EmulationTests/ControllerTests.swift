@@ -84,24 +84,37 @@ import VFIO
     #expect(host.backing.powerLoss().lost == 0, "a normal shutdown flushed")
   }
 
-  @Test(arguments: [
-    (0x05 as UInt8, 15 << 16 | 0 as UInt32, 3 as UInt32, 0x101 as UInt16),  // queue 0
-    (0x05, 15 << 16 | 5, 3, 0x101),  // beyond the queues there are
-    (0x05, 15 << 16 | 1, 3, 0x101),  // exists
-    (0x05, 0 << 16 | 2, 3, 0x102),  // one entry
-    (0x05, 0xFFFF << 16 | 2, 3, 0x102),  // more than MQES
-    (0x05, 15 << 16 | 2, 99 << 16 | 3, 0x108),  // vector
-    (0x05, 15 << 16 | 2, 2, 0x002),  // not contiguous
-    (0x01, 15 << 16 | 2, 2 << 16 | 1, 0x100),  // completion queue that is not there
-    (0x01, 15 << 16 | 1, 1 << 16 | 1, 0x101),  // exists
-    (0x00, 3, 0, 0x101),
-    (0x04, 3, 0, 0x101),
-    (0x04, 1, 0, 0x10C),  // in use
-    (0x77, 0, 0, 0x001),
-  ])
-  func refusesBadQueueCommands(_ opcode: UInt8, _ d10: UInt32, _ d11: UInt32, _ status: UInt16) throws {
+  struct QueueCommand: Sendable {
+    var opcode: UInt8
+    var size: UInt32
+    var queue: UInt32
+    var d11: UInt32
+    var status: UInt16
+    var why: String
+  }
+
+  static let badQueueCommands: [QueueCommand] = [
+    QueueCommand(opcode: 5, size: 15, queue: 0, d11: 3, status: 0x101, why: "the admin queue"),
+    QueueCommand(opcode: 5, size: 15, queue: 5, d11: 3, status: 0x101, why: "beyond the queues there are"),
+    QueueCommand(opcode: 5, size: 15, queue: 1, d11: 3, status: 0x101, why: "exists"),
+    QueueCommand(opcode: 5, size: 0, queue: 2, d11: 3, status: 0x102, why: "one entry"),
+    QueueCommand(opcode: 5, size: 0xFFFF, queue: 2, d11: 3, status: 0x102, why: "more than MQES"),
+    QueueCommand(opcode: 5, size: 15, queue: 2, d11: 0x63_0003, status: 0x108, why: "no such vector"),
+    QueueCommand(opcode: 5, size: 15, queue: 2, d11: 2, status: 0x002, why: "not contiguous"),
+    QueueCommand(opcode: 1, size: 15, queue: 2, d11: 0x2_0001, status: 0x100, why: "no such completion queue"),
+    QueueCommand(opcode: 1, size: 15, queue: 1, d11: 0x1_0001, status: 0x101, why: "exists"),
+    QueueCommand(opcode: 0, size: 0, queue: 3, d11: 0, status: 0x101, why: "nothing to delete"),
+    QueueCommand(opcode: 4, size: 0, queue: 3, d11: 0, status: 0x101, why: "nothing to delete"),
+    QueueCommand(opcode: 4, size: 0, queue: 1, d11: 0, status: 0x10C, why: "in use"),
+    QueueCommand(opcode: 0x77, size: 0, queue: 0, d11: 0, status: 0x001, why: "no such command"),
+  ]
+
+  @Test(arguments: badQueueCommands)
+  func refusesBadQueueCommands(_ command: QueueCommand) throws {
     let host = try Host().start()
-    #expect(try host.admin(opcode, prp1: Host.iova(4 * 4096), d10: d10, d11: d11)?.status == status)
+    let done = try host.admin(
+      command.opcode, prp1: Host.iova(4 * 4096), d10: command.size << 16 | command.queue, d11: command.d11)
+    #expect(done?.status == command.status, "\(command.why)")
   }
 
   @Test func deletesQueues() throws {
@@ -154,12 +167,16 @@ import VFIO
     try host.write32(0x100C, 9)
     #expect(try host.take(0)?.value == 0x01_01_00)
     // Too many requests.
-    for _ in 0..<4 { #expect(try host.admin(0x0C) == nil) }
-    #expect(try host.admin(0x0C)?.status == 0x105)
-    // Abort takes one back.
-    let victim = host.place(0, 0x77)
+    let held = host.place(0, 0x0C)
     try host.ring(0)
-    #expect(try host.take(0)?.identifier == victim)
+    for _ in 0..<3 { #expect(try host.admin(0x0C) == nil) }
+    #expect(try host.admin(0x0C)?.status == 0x105)
+    // Abort takes one back, before its own completion.
+    let abort = host.place(0, 0x08, d10: UInt32(held) << 16)
+    try host.ring(0)
+    let done = try host.take(0)
+    #expect(done?.identifier == held && done?.status == 0x07)
+    #expect(try host.take(0)?.identifier == abort)
   }
 
   @Test func aFullCompletionQueueHoldsThingsBack() throws {
@@ -200,7 +217,10 @@ import VFIO
     let host = try Host("nvme,spin=1ms").start()
     host.placeIO(0)
     host.loop.after(2_000_000) { try? host.ring(1) }
-    host.loop.watch(host.vectors[1]) { _ in host.loop.stop() }
+    host.loop.watch(host.vectors[1]) { _ in
+      host.drainInterrupts()
+      host.loop.stop()
+    }
     try host.loop.run()
     #expect(try host.take(1)?.status == 0)
     host.loop.after(20_000_000) { host.loop.stop() }

@@ -1,4 +1,5 @@
 import CBulkhead
+import Glibc
 import Platform
 import VFIO
 
@@ -49,7 +50,7 @@ final class Host {
 
   deinit {
     backing.close()
-    vectors.forEach(Descriptor.close)
+    for vector in vectors { Descriptor.close(vector) }
   }
 
   func attach() throws {
@@ -115,8 +116,22 @@ final class Host {
     memory(offset).initializeMemory(as: UInt8.self, repeating: byte, count: count)
   }
 
+  /// Random contents, from an offset that is a multiple of 4.
+  func scramble(_ offset: Int, _ count: Int, _ generator: inout SeededGenerator) {
+    var index = 0
+    while index < count {
+      memory(offset + index).storeBytes(of: UInt32(truncatingIfNeeded: generator.next()), as: UInt32.self)
+      index += 4
+    }
+  }
+
   func bytes(_ offset: Int, _ count: Int) -> [UInt8] {
     Array(UnsafeRawBufferPointer(start: memory(offset), count: count))
+  }
+
+  /// Whether memory holds these bytes.
+  func holds(_ offset: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    memcmp(memory(offset), bytes.baseAddress!, bytes.count) == 0
   }
 
   // Queues
@@ -236,5 +251,5 @@ final class Host {
   }
 
   func interrupts(_ vector: Int) -> UInt64 { EventDescriptor.drain(vectors[vector]) }
-  func drainInterrupts() { vectors.forEach { EventDescriptor.drain($0) } }
+  func drainInterrupts() { for vector in vectors { EventDescriptor.drain(vector) } }
 }

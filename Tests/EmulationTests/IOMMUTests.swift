@@ -5,18 +5,20 @@ import VFIO
 @testable import Emulation
 
 @Suite struct IOMMUTests {
-  private static let end = Host.arena + UInt64(Host.arenaSize)
+  static let end = Host.arena + UInt64(Host.arenaSize)
 
-  @Test(arguments: [
-    (0x4000_0000 as UInt64, 0 as UInt64, 8, EmulatedFault.Reason.outside),
-    (IOMMUTests.end, 0, 8, .outside),
+  static let badAddresses: [(UInt64, UInt64, Int, EmulatedFault.Reason)] = [
+    (0x4000_0000, 0, 8, .outside),
+    (end, 0, 8, .outside),
     (Host.arena - 4096, 0, 8, .outside),
     (0xFFFF_FFFF_FFFF_F000, 0, 8, .overflow),
     (0xFFFF_FFFF_FFFF_FE00, 0, 1, .overflow),
-    (IOMMUTests.end - 4096, IOMMUTests.end, 16, .outside),
+    (end - 4096, end, 16, .outside),
     (Host.arena, 0x4000_0000, 16, .outside),
     (Host.arena, 0x4000_0000, 32, .outside),
-  ])
+  ]
+
+  @Test(arguments: badAddresses)
   func stopsBadAddresses(_ prp1: UInt64, _ prp2: UInt64, _ count: Int, _ reason: EmulatedFault.Reason) throws {
     let host = try Host().start()
     for opcode in [1, 2] as [UInt8] {

@@ -1,3 +1,4 @@
+import CBulkhead
 import Platform
 import Testing
 
@@ -181,6 +182,19 @@ import Testing
     #expect(host.status == 0)
     host.backing.behave()
     #expect(try host.enable())
+  }
+
+  /// Registers are plain memory: what a driver writes between two looks of the controller is one change to it.
+  @Test func aQuickResetIsNotMissed() throws {
+    let host = try Host("nvme,size=1M,misbehave=never-ready:count=1")
+    #expect(try host.enable() == false)
+    let registers: [(Int, UInt32)] = [
+      (0x14, 0), (0x24, 15 << 16 | 15), (0x28, UInt32(Host.arena)), (0x30, UInt32(Host.arena) + 4096),
+      (0x14, 4 << 20 | 6 << 16 | 1),
+    ]
+    for (offset, value) in registers { bh_mmio_write32(host.bar.base + offset, value) }
+    #expect(host.backing.service())
+    #expect(host.status == 1)
   }
 
   @Test(arguments: [

@@ -7,7 +7,7 @@ final class TemporaryFile {
   init() {
     var template = Array("/tmp/bulkhead-emulation-XXXXXX".utf8CString)
     close(mkstemp(&template))
-    path = String(cString: template)
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   deinit { unlink(path) }

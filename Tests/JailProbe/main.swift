@@ -31,6 +31,7 @@ case "environment":
   }
   for argument in arguments { say("argument \(argument)") }
   say("identity \(getuid()) \(getpid())")
+case "locks": Locks.tryAll()
 default: break
 }
 say("ready")

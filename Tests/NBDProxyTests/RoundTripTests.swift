@@ -98,6 +98,47 @@ import Testing
     #expect(replies == [TestReply(error: 0, cookie: 9), TestReply(error: 0, cookie: 10, payload: data)])
   }
 
+  /// Reads and writes behind each other, in pieces of any size: what comes in with a header is not lost.
+  @Test(arguments: [27, 28, 29, 100, 448, 449, 540, 1000, 100_000]) func manyRequestsInOnePiece(pieces size: Int) throws
+  {
+    let rig = try Rig()
+    try rig.startDriver()
+    let client = try rig.client()
+    var bytes: [UInt8] = []
+    var lengths: [UInt64: Int] = [:]
+    for number in 0..<40 {
+      let cookie = UInt64(number)
+      switch number % 8 {
+      case 0, 1, 2, 5:
+        lengths[cookie] = 512
+        bytes += TestClient.request(0, cookie: cookie, offset: 1 << 20, length: 512)
+      case 3: bytes += TestClient.request(3, cookie: cookie)
+      case 4:
+        // Refused, with its payload.
+        bytes += TestClient.request(
+          1, cookie: cookie, offset: 1, length: 700, payload: [UInt8](repeating: 0xEE, count: 700))
+      default:
+        let data = [UInt8](repeating: UInt8(number), count: number % 8 == 6 ? 512 : 4096)
+        bytes += TestClient.request(1, cookie: cookie, offset: UInt64(number) << 13, length: data.count, payload: data)
+      }
+    }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      client.send(Array(rest.prefix(size)))
+      rest = rest.dropFirst(size)
+      try rig.settle()
+    }
+    let replies = try TestReply.parse(client.receive()!, lengths: lengths)
+    #expect(Set(replies.map(\.cookie)) == Set((0..<40).map(UInt64.init)))
+    #expect(replies.allSatisfy { ($0.error == 22) == ($0.cookie % 8 == 4) })
+    for number in 0..<40 where number % 8 >= 6 {
+      let length = number % 8 == 6 ? 512 : 4096
+      #expect(rig.disk.bytes[number << 13..<number << 13 + length].allSatisfy { $0 == UInt8(number) })
+    }
+    #expect(!rig.disk.bytes.contains(0xEE))
+    #expect(rig.proxy.server.allocator.freePages == 1024)
+  }
+
   @Test func largeRequestsAreSplit() throws {
     let rig = try Rig(unit: Rig.unit(maximumTransfer: 8192 + 512), queues: 1, queueSize: 16)
     let driver = try rig.startDriver()

@@ -369,6 +369,26 @@ import Testing
   }
 }
 
+@Suite struct ViolationLedgerTests {
+  @Test func aBurstHasOneConsequenceForEachDriver() {
+    var ledger = ViolationLedger(DeviceSettings.Violations())
+    ledger.beginGeneration()
+    #expect(ledger.record(.dmaFault, count: 1, detail: "", time: 0) == .restart)
+    #expect(ledger.record(.dmaFault, count: 1, detail: "", time: 0) == .tolerate)
+    ledger.beginGeneration()
+    #expect(ledger.record(.dmaFault, count: 1, detail: "", time: 0) == .restart)
+    #expect(ledger.entries.map(\.count) == [3])
+  }
+
+  @Test func aHarderConsequenceComesOnTop() {
+    var ledger = ViolationLedger(DeviceSettings.Violations())
+    #expect(ledger.record(.dmaFault, count: 1, detail: "", time: 0) == .restart)
+    #expect(ledger.record(.messageFlood, count: 3, detail: "", time: 0) == .tolerate)
+    #expect(ledger.record(.messageFlood, count: 1, detail: "", time: 0) == .quarantine)
+    #expect(ledger.record(.messageFlood, count: 1, detail: "", time: 0) == .tolerate)
+  }
+}
+
 @Suite struct BackoffTests {
   @Test func delaysDoubleUpToTheMost() {
     var settings = DeviceSettings.Restart()

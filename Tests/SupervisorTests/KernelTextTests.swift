@@ -78,6 +78,16 @@ import Testing
     #expect(try news("add", "/bus/pci/drivers/x", "pci") == nil)
   }
 
+  @Test func removalsAreHeardOf() {
+    let address = PCIAddress("0000:06:00.0")
+    #expect(
+      UnplugNotice.device(
+        in: "vfio-pci 0000:06:00.0: No device request channel registered, blocked until released by user") == address)
+    #expect(UnplugNotice.device(in: "vfio-pci 0000:06:00.0: Relaying device request to user (#0)") == address)
+    #expect(UnplugNotice.device(in: "vfio-pci 0000:06:00.0: enabling device (0000 -> 0002)") == nil)
+    #expect(UnplugNotice.device(in: "evil: vfio-pci 0000:06:00.0: Relaying device request to user (#0)") == nil)
+  }
+
   @Test func processesEndInWords() throws {
     #expect(try ChildProcess.run("/bin/sh", ["-c", "exit 3"])?.description == "it left with status 3")
     #expect(try ChildProcess.run("/bin/sh", ["-c", "kill -9 $$"])?.description == "it was killed (SIGKILL)")

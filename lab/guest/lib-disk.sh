@@ -27,13 +27,13 @@ for part in sys.argv[1].split("."):
 print("" if value is None else value)' "$2"
 }
 
-# violations DEVICE NAME: how many of that kind were counted.
+# violations DEVICE NAMES: how many were counted whose name matches this regular expression.
 violations() {
   bulkheadctl status --json "$1" | python3 -c '
-import json, sys
+import json, re, sys
 value = json.load(sys.stdin)
 devices = value["devices"] if isinstance(value, dict) and "devices" in value else value if isinstance(value, list) else [value]
-print(sum(v["count"] for d in devices for v in d["violations"] if v["name"] == sys.argv[1]))' "$2"
+print(sum(v["count"] for d in devices for v in d["violations"] if re.fullmatch(sys.argv[1], v["name"])))' "$2"
 }
 
 # is_in_state DEVICE STATE
@@ -58,13 +58,14 @@ kill_driver() { kill -s "${2:-KILL}" "$(status "$1" driverPid)"; }
 # canary_begin: starts the canary; CANARY_ADDRESS is where it is in physical memory.
 canary_begin() {
   coproc CANARY { exec python3 /lab/share/guest/canary; }
-  read -r CANARY_ADDRESS <&"${CANARY[0]}"
-  export CANARY_ADDRESS
+  # Subshells lose a coprocess's own files, but inherit copies of them.
+  exec {CANARY_ASK}>&"${CANARY[1]}" {CANARY_ANSWER}<&"${CANARY[0]}"
+  read -r CANARY_ADDRESS <&"$CANARY_ANSWER"
 }
 # canary_verdict: "intact" or "CHANGED".
 canary_verdict() {
-  local verdict
-  echo look >&"${CANARY[1]}"
-  read -r verdict <&"${CANARY[0]}"
+  local verdict=silent
+  echo look >&"$CANARY_ASK"
+  read -r verdict <&"$CANARY_ANSWER" || true
   echo "$verdict"
 }

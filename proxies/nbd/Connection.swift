@@ -49,7 +49,12 @@ struct Connection {
   var token: EventLoop.Token?
   /// What the loop waits for.
   var events: Int32 = 0
-  /// Bytes of the header or payload that are here.
+  /// Bytes in the stage: what was received and not looked at yet is between the two.
+  var stageStart = 0
+  var stageEnd = 0
+  /// Its latest command was a WRITE: what follows a header is payload, which is not to be staged.
+  var isWriting = false
+  /// Bytes of the payload that are here.
   var received = 0
   /// The request whose payload comes in, -1 if none.
   var receiving: Int32 = -1
@@ -67,27 +72,28 @@ struct Connection {
   var lastProgress: UInt32 = 0
 }
 
-/// All connections there can be at one time, with a header buffer for each. A connection is an index.
+/// All connections there can be at one time, with a stage for each. A connection is an index.
 ///
 /// A value without references, so that passing it on costs nothing; its owner deallocates it.
 struct ConnectionTable {
+  /// Bytes of a stage: several headers, so that a client with many requests under way is understood in few calls.
+  static let stageSize = 16 * NBD.requestSize
+
   let capacity: Int
   private let entries: UnsafeMutablePointer<Connection>
-  private let headers: UnsafeMutableRawPointer
-  /// Bytes from one header to the next.
-  private static let headerStride = 32
+  private let stages: UnsafeMutableRawPointer
 
   init(capacity: Int) {
     self.capacity = capacity
     entries = .allocate(capacity: capacity)
     entries.initialize(repeating: Connection(), count: capacity)
-    headers = .allocate(byteCount: capacity * Self.headerStride, alignment: 8)
+    stages = .allocate(byteCount: capacity * Self.stageSize, alignment: 8)
   }
 
   func deallocate() {
     entries.deinitialize(count: capacity)
     entries.deallocate()
-    headers.deallocate()
+    stages.deallocate()
   }
 
   subscript(index: Int32) -> Connection {
@@ -95,8 +101,9 @@ struct ConnectionTable {
     @inline(__always) nonmutating _modify { yield &entries[Int(index)] }
   }
 
-  /// Where the header of the next request is collected.
-  func header(_ index: Int32) -> UnsafeMutableRawPointer { headers + Int(index) * Self.headerStride }
+  /// Where headers are collected: ``stageSize`` bytes.
+  @inline(__always)
+  func stage(_ index: Int32) -> UnsafeMutableRawPointer { stages + Int(index) * Self.stageSize }
 
   /// A free entry.
   func allocate() -> Int32? {

@@ -116,27 +116,41 @@ public final class NBDProxy: Proxy {
 
   // MARK: Work
 
-  /// One round: completions, replies, clients that waited, new requests. Polls on for a while after the last work, then
-  /// asks the driver to call, looks once more, and says that the loop may sleep.
+  /// Works until there is nothing left to do: completions, replies, clients that waited, new requests. Then polls on for a
+  /// while, or asks the driver to call, looks once more, and says that the loop may sleep.
   public func poll() -> Bool {
+    var worked = false
+    repeat {
+      var rounds = 0
+      while rounds < Self.roundsPerTurn, work() {
+        rounds += 1
+        worked = true
+      }
+      // The sockets must have their turn, however busy the driver is.
+      if rounds == Self.roundsPerTurn { return true }
+      if isPollingOn(worked) { return true }
+      isArmed = true
+    } while dispatcher.enableCalls()
+    return false
+  }
+
+  private static let roundsPerTurn = 16
+
+  private func work() -> Bool {
     var worked = dispatcher.collect()
     worked = server.reply() || worked
     worked = server.resume() || worked
-    worked = dispatcher.issue() || worked
-    if spin > 0 {
-      let now = monotonicNow()
-      if worked { lastWork = now }
-      if now - lastWork < spin {
-        disarm()
-        return true
-      }
-    }
-    guard !worked else {
-      disarm()
-      return true
-    }
-    isArmed = true
-    return dispatcher.enableCalls()
+    return dispatcher.issue() || worked
+  }
+
+  /// Whether to look again instead of going to sleep.
+  private func isPollingOn(_ worked: Bool) -> Bool {
+    guard spin > 0 else { return false }
+    let now = monotonicNow()
+    if worked { lastWork = now }
+    guard now - lastWork < spin else { return false }
+    disarm()
+    return true
   }
 
   /// While the loop polls, the driver need not call.

@@ -3,66 +3,120 @@ import Glibc
 import Protocol
 
 /// From the socket into payload memory: a state machine for each connection that can stop at any byte.
+///
+/// Headers go over a small stage. Payload goes straight to where the device reads it; only the few bytes that came in
+/// with a header, when a client changes from reading to writing, are moved there from the stage.
 extension NBDServer {
-  /// Calls of recv(2) that one client gets in a row before the others have their turn.
+  /// Calls of recvmsg(2) that one client gets in a row before the others have their turn.
   private static var turn: Int { 64 }
 
   /// Takes what the client has sent, until there is nothing, it has to wait, or its turn is over.
   func receive(_ index: Int32) {
     var left = Self.turn
-    // A header may be there already, from before a wait.
-    if connections[index].incoming == .header, connections[index].received == NBD.requestSize {
-      guard begin(index) else { return }
-    }
-    while left > 0 {
+    while true {
+      // What is staged comes first: nothing would wake us for it.
+      guard actOnStage(index) else { return }
+      guard left > 0 else { return }
       left -= 1
-      switch connections[index].incoming {
-      case .header:
-        let received = connections[index].received
-        guard take(index, connections.header(index) + received, NBD.requestSize - received) else { return }
-        if connections[index].received == NBD.requestSize { guard begin(index) else { return } }
-      case .payload:
-        let request = connections[index].receiving
-        let received = connections[index].received
-        let memory = payload + PayloadAllocator.offset(dispatcher.requests[request].extent)
-        let length = Int(dispatcher.requests[request].length)
-        guard take(index, memory + received, length - received) else { return }
-        if connections[index].received == length {
-          connections[index].receiving = -1
-          expectHeader(index)
-          dispatcher.accept(request)
-        }
-      case .refused:
-        let wanted = Int(min(connections[index].refusedBytes, UInt64(scratch.count)))
-        connections[index].received = 0
-        guard take(index, scratch.baseAddress!, wanted) else { return }
-        connections[index].refusedBytes -= UInt64(connections[index].received)
-        if connections[index].refusedBytes == 0 {
-          let request = connections[index].receiving
-          connections[index].receiving = -1
-          expectHeader(index)
-          dispatcher.refuse(request, error: connections[index].refusedError)
-        }
+      let wanted = prepareParts(index)
+      let got = bh_receive_parts(connections[index].file, sendParts.parts, 2)
+      guard got > 0 else {
+        if got != -Int(EAGAIN) && got != -Int(EINTR) { ended(index) }
+        return
       }
-    }
-  }
-
-  private func expectHeader(_ index: Int32) {
-    connections[index].incoming = .header
-    connections[index].received = 0
-  }
-
-  /// Receives at most `count` bytes. False: there is nothing now, or the connection is at its end.
-  private func take(_ index: Int32, _ memory: UnsafeMutableRawPointer, _ count: Int) -> Bool {
-    let got = bh_receive_bytes(connections[index].file, memory, count)
-    if got > 0 {
-      connections[index].received += got
       connections[index].lastProgress = clock
-      return true
+      arrived(index, got)
+      // Fewer bytes than there was room for: the socket is empty, and asking again would only be told so.
+      if got < wanted { left = 0 }
     }
-    if got == -Int(EAGAIN) || got == -Int(EINTR) { return false }
-    ended(index)
-    return false
+  }
+
+  /// Where the next bytes go: the rest of a payload, then the stage. Returns for how many there is room.
+  private func prepareParts(_ index: Int32) -> Int {
+    let connection = connections[index]
+    var payloadPart = bh_part(base: nil, length: 0)
+    switch connection.incoming {
+    case .header: break
+    case .payload:
+      let request = dispatcher.requests[connection.receiving]
+      payloadPart.base = payload + PayloadAllocator.offset(request.extent) + connection.received
+      payloadPart.length = Int(request.length) - connection.received
+    case .refused:
+      payloadPart.base = scratch.baseAddress
+      payloadPart.length = Int(min(connection.refusedBytes, UInt64(scratch.count)))
+    }
+    // Behind a refused payload that does not fit into one call comes more of it, no header.
+    let isMore = connection.incoming == .refused && connection.refusedBytes > UInt64(scratch.count)
+    // Behind a writer's header comes payload, which is to go to its place and not over the stage.
+    let room = isMore ? 0 : (connection.isWriting ? NBD.requestSize : ConnectionTable.stageSize) - connection.stageEnd
+    sendParts.parts[0] = payloadPart
+    sendParts.parts[1] = bh_part(base: connections.stage(index) + connection.stageEnd, length: room)
+    return payloadPart.length + room
+  }
+
+  /// Accounts for bytes that are where ``prepareParts(_:)`` has put them.
+  private func arrived(_ index: Int32, _ count: Int) {
+    let forPayload = min(count, sendParts.parts[0].length)
+    connections[index].stageEnd += count - forPayload
+    switch connections[index].incoming {
+    case .header: break
+    case .payload:
+      connections[index].received += forPayload
+      finishPayload(index)
+    case .refused:
+      connections[index].refusedBytes -= UInt64(forPayload)
+      finishRefused(index)
+    }
+  }
+
+  /// Acts on all headers in the stage. False: the connection waits, or does not receive any more.
+  private func actOnStage(_ index: Int32) -> Bool {
+    while connections[index].incoming == .header {
+      let staged = connections[index].stageEnd - connections[index].stageStart
+      if staged < NBD.requestSize {
+        // Make room for the rest.
+        if connections[index].stageStart > 0 {
+          let stage = connections.stage(index)
+          if staged > 0 { memmove(stage, stage + connections[index].stageStart, staged) }
+          connections[index].stageStart = 0
+          connections[index].stageEnd = staged
+        }
+        return true
+      }
+      guard begin(index) else { return false }
+    }
+    // A payload is expected, and the stage was emptied for it.
+    connections[index].stageStart = 0
+    connections[index].stageEnd = 0
+    return true
+  }
+
+  private func finishPayload(_ index: Int32) {
+    let number = connections[index].receiving
+    guard connections[index].received == Int(dispatcher.requests[number].length) else { return }
+    connections[index].receiving = -1
+    connections[index].incoming = .header
+    dispatcher.accept(number)
+  }
+
+  private func finishRefused(_ index: Int32) {
+    guard connections[index].refusedBytes == 0 else { return }
+    let number = connections[index].receiving
+    connections[index].receiving = -1
+    connections[index].incoming = .header
+    dispatcher.refuse(number, error: connections[index].refusedError)
+  }
+
+  /// Moves payload that came in with its header to its place.
+  private func unstagePayload(_ index: Int32, _ request: Request) {
+    let start = connections[index].stageStart
+    let count = min(connections[index].stageEnd - start, Int(request.length))
+    if count > 0 {
+      memcpy(payload + PayloadAllocator.offset(request.extent), connections.stage(index) + start, count)
+      connections[index].stageStart += count
+      connections[index].received = count
+    }
+    finishPayload(index)
   }
 
   /// The client sends nothing more.
@@ -70,14 +124,14 @@ extension NBDServer {
     let connection = connections[index]
     // In the middle of a sentence, or gone altogether: nobody waits for an answer. Otherwise it may only have shut down
     // its sending half, and reads on.
-    let isComplete = connection.incoming == .header && connection.received == 0
+    let isComplete = connection.incoming == .header && connection.stageStart == connection.stageEnd
     guard isComplete, !connection.hasHungUp, connection.requests > 0 else { return close(index) }
     connections[index].phase = .draining
   }
 
-  /// Acts on a complete header. False: the connection waits, or does not receive any more.
+  /// Acts on the header at the start of the stage. False: the connection waits, or does not receive any more.
   private func begin(_ index: Int32) -> Bool {
-    guard let header = RequestHeader(connections.header(index)) else {
+    guard let header = RequestHeader(connections.stage(index) + connections[index].stageStart) else {
       close(index)
       return false
     }
@@ -89,15 +143,19 @@ extension NBDServer {
     case .answer(let error):
       guard let request = allocateRequest(index) else { return false }
       dispatcher.requests[request].cookie = header.cookie
+      connections[index].stageStart += NBD.requestSize
       if header.command == NBD.Command.write, header.length > 0 {
         // The payload comes all the same.
+        connections[index].isWriting = true
         connections[index].receiving = request
         connections[index].incoming = .refused
-        connections[index].refusedBytes = UInt64(header.length)
+        let staged = connections[index].stageEnd - connections[index].stageStart
+        let here = min(UInt64(staged), UInt64(header.length))
+        connections[index].stageStart += Int(here)
+        connections[index].refusedBytes = UInt64(header.length) - here
         connections[index].refusedError = error
-        connections[index].received = 0
+        finishRefused(index)
       } else {
-        expectHeader(index)
         dispatcher.refuse(request, error: error)
       }
     case .carryOut(let operation, let flags, let flushAfter):
@@ -130,12 +188,14 @@ extension NBDServer {
     request.length = header.length
     request.repliesWithPayload = operation == .read
     dispatcher.requests[number] = request
+    connections[index].stageStart += NBD.requestSize
+    connections[index].isWriting = operation == .write
     if operation == .write {
       connections[index].receiving = number
       connections[index].incoming = .payload
       connections[index].received = 0
+      unstagePayload(index, request)
     } else {
-      expectHeader(index)
       dispatcher.accept(number)
     }
     return true
@@ -156,11 +216,13 @@ extension NBDServer {
       negotiation.output.bytes.isEmpty || !connections[index].isSendBlocked
     {
       let room = min(negotiation.room, scratch.count)
-      connections[index].received = 0
-      guard take(index, scratch.baseAddress!, room) else { return }
-      let bytes = UnsafeRawBufferPointer(rebasing: scratch[..<connections[index].received])
-      connections[index].received = 0
-      let outcome = negotiation.take(bytes)
+      let got = bh_receive_bytes(connections[index].file, scratch.baseAddress, room)
+      guard got > 0 else {
+        if got != -Int(EAGAIN) && got != -Int(EINTR) { close(index) }
+        return
+      }
+      connections[index].lastProgress = clock
+      let outcome = negotiation.take(UnsafeRawBufferPointer(rebasing: scratch[..<got]))
       markDirty(index)
       switch outcome {
       case .proceed: continue

@@ -94,7 +94,11 @@ final class NBDServer {
     // A few at a time: the others are served in between.
     for _ in 0..<8 {
       let file = bh_accept(listener)
-      if file == -EMFILE || file == -ENFILE { Log.error("no room for another file: a client has to wait") }
+      if file == -EMFILE || file == -ENFILE, let listenerToken {
+        // The socket would be reported ready for ever; it is looked at again with the next heartbeat.
+        Log.error("no room for another file: a client has to wait")
+        loop.setEvents(0, for: listenerToken)
+      }
       guard file >= 0 else { return }
       if !addClient(file) {
         Log.warning("a client was turned away: \(connections.capacity) connections are open")
@@ -334,6 +338,7 @@ final class NBDServer {
   /// Called with each heartbeat: clients that stall are thrown out if others wait for what they hold.
   func tick() {
     clock &+= 1
+    if let listenerToken { loop.setEvents(POLLIN, for: listenerToken) }
     for index in 0..<Int32(connections.capacity) {
       let connection = connections[index]
       guard connection.phase != .free, !connection.isKernel, clock &- connection.lastProgress >= Self.stallLimit else {

@@ -1,1 +1,3 @@
-// placeholder
+import DriverKit
+
+BlockDriverMain.run(HostileDriver.self)

@@ -85,7 +85,9 @@ public final class NVMeDriver: BlockDriver {
           + "at most \(unit.maximumTransfer) bytes a request, "
           + "\(namespace.hasVolatileCache ? "volatile write cache" : "no volatile write cache")")
     }
-    guard !units.isEmpty else { throw DriverFailure(.unsupported, "the controller has no namespace that can be served") }
+    guard !units.isEmpty else {
+      throw DriverFailure(.unsupported, "the controller has no namespace that can be served")
+    }
     return units
   }
 

@@ -1,4 +1,3 @@
-
 /// Physical Region Pages: NVMe 2.0 section 4.1.1, with 4 KiB memory pages (CC.MPS = 0).
 public enum PRPList {
   public static let pageSize: UInt64 = 4096

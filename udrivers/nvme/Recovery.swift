@@ -68,7 +68,7 @@ extension NVMeDriver {
   /// - Throws: ``FailureCode/timeout`` when a command has run out of time too often; whatever the reset fails with.
   private func recover(_ controller: Controller, _ reason: String) throws(DriverFailure) {
     resets += 1
-    Log.warning("\(reason): resetting it, \(inFlight) commands in flight")
+    Log.warning("\(reason): resetting the controller, \(inFlight) commands in flight")
     try failIfHopeless()
     try controller.disable()
     try controller.enable()

@@ -14,8 +14,9 @@ struct bh_part {
 
 /* The next connection of a listening socket; non-blocking, close-on-exec. */
 int bh_accept(int listener);
-/* recv(2) and sendmsg(2) that never wait and never raise SIGPIPE. */
+/* recv(2), recvmsg(2) and sendmsg(2) that never wait and never raise SIGPIPE. */
 long bh_receive_bytes(int fd, void *bytes, size_t length);
+long bh_receive_parts(int fd, const struct bh_part *parts, size_t count);
 long bh_send_parts(int fd, const struct bh_part *parts, size_t count);
 /* 1 if the file is a pipe. */
 int bh_is_pipe(int fd);

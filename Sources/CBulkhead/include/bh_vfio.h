@@ -3,9 +3,6 @@
 #ifndef BH_VFIO_H
 #define BH_VFIO_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include <errno.h>
 #include <linux/vfio.h>
 #include <stdint.h>

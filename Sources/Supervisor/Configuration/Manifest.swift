@@ -72,12 +72,8 @@ enum ManifestReader {
     manifest.mapsPayload = reader.boolean("maps-payload") ?? false
     manifest.bars = bars(reader)
     manifest.options = options(reader)
+    // A driver without [[match]] claims nothing: only a configuration that names it gets it.
     manifest.matches = reader.tables("match").compactMap(match)
-    if !reader.has("match") {
-      log.add(
-        SourceLocation(file: file), "the manifest has no [[match]]",
-        hint: "add [[match]] with class or vendor and device")
-    }
     reader.finish()
     guard log.issues.count == issues else { return nil }
     let path = directory(of: file) + "/" + manifest.executable

@@ -90,12 +90,15 @@ extension Daemon {
     } catch { log.error("\(error)") }
   }
 
-  /// A device has gone for good, or has come back while it was being cleaned away.
+  /// A device has gone for good, or has come back while it was being cleaned away. The kernel's part of a removal ends
+  /// only after ours, so what is still there gets a moment to go.
   private func departed(_ session: DeviceSession) {
-    guard session.state == .absent, sessions[session.address] === session else { return }
-    if FileText.exists("/sys/bus/pci/devices/\(session.address)") { return appeared(session.address) }
-    let isNamed = configuration.entries.contains { $0.match.address == session.address }
-    if !isNamed { sessions[session.address] = nil }
+    loop.after(2_000_000_000) { [weak self] in
+      guard let self, session.state == .absent, self.sessions[session.address] === session else { return }
+      if FileText.exists("/sys/bus/pci/devices/\(session.address)") { return self.appeared(session.address) }
+      let isNamed = self.configuration.entries.contains { $0.match.address == session.address }
+      if !isNamed { self.sessions[session.address] = nil }
+    }
   }
 
   /// SIGHUP: reads the configuration anew. With errors the old one stays in force.

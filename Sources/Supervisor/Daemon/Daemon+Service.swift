@@ -42,8 +42,9 @@ extension Daemon: ServiceHandler {
 
   /// Which kernel driver a device has changes without telling us.
   private func refreshDevices() {
-    guard let devices = try? host.bus.devices() else { return }
-    for device in devices { sessions[device.address]?.device = device }
+    for session in sessions.values {
+      session.device?.driver = host.tree.linkName("bus/pci/devices/\(session.address)/driver")
+    }
   }
 
   func check(_ device: String?, _ call: ServiceCall) {

@@ -133,6 +133,10 @@ public final class Daemon {
 
   private func take(kernelMessage message: String?) {
     guard let message else { return log.warning("the kernel's log was overwritten before it was read") }
+    if let address = UnplugNotice.device(in: message) {
+      sessions[address]?.controller.disappeared("the kernel wants the device back")
+      return
+    }
     guard let fault = faults.take(message) else { return }
     if fault.requester == .previous {
       lastFaulty?.faulted(fault)

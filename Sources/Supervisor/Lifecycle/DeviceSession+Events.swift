@@ -45,6 +45,7 @@ extension DeviceSession {
     let reason =
       switch loss {
       case .hungUp: "the driver closed its control socket"
+      case .violation: "nothing that the driver says can be believed any more"
       case .unresponsive: "the driver did not answer the heartbeat"
       case .startTimeout: "the driver did not become ready in time"
       case .failed: "the driver gave up: \(driverComplaint ?? "no reason given")"

@@ -16,18 +16,18 @@ public struct ViolationLedger: Sendable {
   /// In the order in which the kinds first occurred.
   public private(set) var entries: [Entry] = []
   private var inGeneration = 0
-  /// A consequence was drawn from this generation already.
-  private var isSettled = false
+  /// The consequence that was drawn from this generation already.
+  private var settled = DeviceSettings.Violations.Consequence.tolerate
 
   public init(_ settings: DeviceSettings.Violations) { self.settings = settings }
 
   /// A new driver begins with a clean slate.
   public mutating func beginGeneration() {
     inGeneration = 0
-    isSettled = false
+    settled = .tolerate
   }
 
-  /// Counts, and tells what follows. A burst has one consequence for each driver.
+  /// Counts, and tells what follows. A burst has one consequence for each driver; only a harder one comes on top.
   public mutating func record(
     _ violation: Violation, count: Int, detail: String, time: Int
   ) -> DeviceSettings.Violations.Consequence {
@@ -39,8 +39,8 @@ public struct ViolationLedger: Sendable {
       inGeneration += count
       consequence = inGeneration > settings.tolerate ? settings.then : .tolerate
     }
-    guard consequence != .tolerate, !isSettled else { return .tolerate }
-    isSettled = true
+    guard consequence.severity > settled.severity else { return .tolerate }
+    settled = consequence
     return consequence
   }
 
@@ -52,5 +52,15 @@ public struct ViolationLedger: Sendable {
     entries[index].count += count
     entries[index].detail = detail
     entries[index].time = time
+  }
+}
+
+extension DeviceSettings.Violations.Consequence {
+  fileprivate var severity: Int {
+    switch self {
+    case .tolerate: 0
+    case .restart: 1
+    case .quarantine: 2
+    }
   }
 }

@@ -88,7 +88,7 @@ let package = Package(
     .testTarget(name: "VirtqueueTests", dependencies: ["Virtqueue"]),
     .testTarget(name: "PCITests", dependencies: ["PCI"]),
     .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "Netlink"]),
     .testTarget(name: "JailTests", dependencies: ["CBulkhead", "Jail", "Platform", "Protocol"]),
     .executableTarget(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
@@ -97,6 +97,8 @@ let package = Package(
     .testTarget(name: "BrokerTests", dependencies: ["Broker"]),
     .testTarget(name: "EmulationTests", dependencies: ["Emulation"]),
     .testTarget(name: "NBDProxyTests", dependencies: ["CBulkhead", "NBDProxy"]),
-    .testTarget(name: "SupervisorTests", dependencies: ["CBulkhead", "Control", "Netlink", "PCI", "Platform", "Protocol", "Supervisor"]),
+    .testTarget(
+      name: "SupervisorTests",
+      dependencies: ["CBulkhead", "Control", "Netlink", "PCI", "Platform", "Protocol", "Supervisor"]),
   ]
 )

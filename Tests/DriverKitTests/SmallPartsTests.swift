@@ -80,7 +80,7 @@ import Testing
   @Test func dropsLinesWhenThePipeIsFull() {
     var ends: [Int32] = [0, 0]
     #expect(pipe(&ends) == 0)
-    defer { ends.forEach { close($0) } }
+    defer { for end in ends { close(end) } }
     // Would block for ever if a full pipe were written to.
     for _ in 0..<2000 { Log.write(.info, String(repeating: "x", count: 1000), to: ends[1]) }
   }

@@ -88,7 +88,7 @@ check "stop gives the device back to the kernel, with its data; start takes it a
 
 stops_in_order() {
   stop_bulkheadd
-  [ "$(driver_of "$disk0")" = nvme ] && [ "$(driver_of "$disk1")" = nvme ] || fail "a device was not given back"
+  [ "$(driver_of "$disk0") $(driver_of "$disk1")" = "nvme nvme" ] || fail "a device was not given back"
   [ -z "$(pids_of bulkhead-broker)$(pids_of udriver-nvme)" ] || fail "processes are left"
   [ "$(blockdev --getsize64 /dev/nbd0)" = 0 ] || fail "/dev/nbd0 is still connected"
 }

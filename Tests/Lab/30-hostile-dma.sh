@@ -14,7 +14,6 @@ start_neighbour_work() {
   fio --name=neighbour --filename="$(disk_of disk1)" --direct=1 --rw=randwrite --bs=4k --iodepth=8 --ioengine=libaio \
     --size=64M --time_based --runtime=15 --verify=crc32c --verify_backlog=64 --output="$LAB_WORK/fio.json" \
     --output-format=json &
-  fio_pid=$!
 }
 
 faults_are_attributed() {

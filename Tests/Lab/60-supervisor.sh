@@ -48,14 +48,14 @@ monitored() {
 check "restart is orderly, and monitor tells of it" monitored
 
 reload() {
-  { device_entry disk0 "$disk0"; device_entry disk1 "$disk1"; } | configure
+  configure "$(device_entry disk0 "$disk0"; device_entry disk1 "$disk1")"
   kill -HUP "$(bulkheadd_pid)"
   eventually 30 is_in_state disk1 running
-  { device_entry disk0 "$disk0"; echo 'x = ['; } | configure
+  configure "$(device_entry disk0 "$disk0"; echo 'x = [')"
   kill -HUP "$(bulkheadd_pid)"
   sleep 1
   is_in_state disk1 running
-  device_entry disk0 "$disk0" | configure
+  configure "$(device_entry disk0 "$disk0")"
   kill -HUP "$(bulkheadd_pid)"
   kernel_has_it() { [ "$(driver_of "$disk1")" = nvme ]; }
   eventually 30 kernel_has_it
@@ -75,7 +75,7 @@ crash_and_removed() {
 check "what a crashed bulkheadd had and the next one is not to have is given back" crash_and_removed
 
 unplugged() {
-  { device_entry disk0 "$disk0"; printf '[[device]]\nname = "hot"\naddress = "0000:06:00.0"\ndriver = "nvme"\n'; } | configure
+  configure "$(device_entry disk0 "$disk0"; printf '[[device]]\nname = "hot"\naddress = "0000:06:00.0"\ndriver = "nvme"\n')"
   start_bulkheadd
   eventually 30 is_in_state disk0 running
   is_in_state hot absent

@@ -6,7 +6,7 @@
 disk0=$(nvme_address 0)
 
 as_a_unit() {
-  device_entry disk0 "$disk0" | configure
+  configure "$(device_entry disk0 "$disk0")"
   systemctl start bulkhead
   systemctl is-active bulkhead
   eventually 30 is_in_state disk0 running

@@ -1,4 +1,4 @@
-import CLibNL
+import CBulkhead
 import Platform
 import Testing
 

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # Part of lib.sh: NVMe disks under Bulkhead.
 
-# configure TEXT: writes /etc/bulkhead/bulkhead.toml (standard input when TEXT is missing) and nothing beside it.
+# configure TEXT...: writes /etc/bulkhead/bulkhead.toml, and nothing beside it.
 configure() {
   mkdir -p /etc/bulkhead
   rm -rf /etc/bulkhead/bulkhead.d
-  if [ $# -gt 0 ]; then printf '%s\n' "$1"; else cat; fi >/etc/bulkhead/bulkhead.toml
+  printf '%s\n' "$@" >/etc/bulkhead/bulkhead.toml
 }
 
 # device_entry NAME ADDRESS [DRIVER [LINES]]: the text of one [[device]].
@@ -43,8 +43,7 @@ is_generation() { [ "$(status "$1" state)" = running ] && [ "$(status "$1" gener
 
 # start_disks ENTRY...: configures these devices, starts bulkheadd and waits until the first one runs.
 start_disks() {
-  local entry
-  for entry in "$@"; do printf '%s\n' "$entry"; done | configure
+  configure "$@"
   start_bulkheadd
   eventually 30 is_in_state "$(sed -n 's/^name = "\(.*\)"/\1/p' <<<"$1")" running
 }
@@ -60,6 +59,7 @@ canary_begin() {
   coproc CANARY { exec python3 /lab/share/guest/canary; }
   # Subshells lose a coprocess's own files, but inherit copies of them.
   exec {CANARY_ASK}>&"${CANARY[1]}" {CANARY_ANSWER}<&"${CANARY[0]}"
+  # shellcheck disable=SC2034 # for the scenario
   read -r CANARY_ADDRESS <&"$CANARY_ANSWER"
 }
 # canary_verdict: "intact" or "CHANGED".

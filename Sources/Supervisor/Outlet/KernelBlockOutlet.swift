@@ -63,8 +63,13 @@ final class KernelBlockOutlet {
       index: Int(unit.index), nbd: index, link: nil, size: unit.size, blockSize: UInt64(unit.blockSize))
     record.link = link(unit, to: index)
     units.append(record)
+    announce(index)
     return (record, true)
   }
+
+  /// The kernel tells udev of the new disk before it shows whose it is (`backend`, nbd_genl_connect in
+  /// drivers/block/nbd.c), and udev's name depends on that: it is told once more.
+  private func announce(_ index: Int) { _ = FileText.write("change", to: "/sys/block/nbd\(index)/uevent") }
 
   /// The name of a unit: the device's for the first, with `-nsN` for the others.
   func name(of unit: BlockUnit) -> String { unit.index == 0 ? name : "\(name)-ns\(unit.identifier)" }

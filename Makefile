@@ -11,7 +11,7 @@ BUILD_DIR ?= $(SCRATCH)/release
 LIBDIR = $(DESTDIR)$(PREFIX)/lib/bulkhead
 
 .DEFAULT_GOAL := help
-.PHONY: help demo shell test bench lint build install install-test tree image packages clean distclean
+.PHONY: help demo shell test bench lint docs build install install-test tree image packages clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ bench: ## the benchmark (WORK=block|net|... chooses a part)
 
 lint: ## formatting, shell scripts, warnings
 	@lab/lint
+
+docs: packages ## the pages of docs/ that programs print
+	$(SWIFT) build --scratch-path $(SCRATCH)
+	@lab/generated-pages
 
 build: packages ## the release build
 	$(SWIFT) build --scratch-path $(SCRATCH) -c release --static-swift-stdlib

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=300
+# lab: deadline=400
 # Drivers and brokers die and hang under load; the block device never shows it.
 
 disk0=$(nvme_address 0)
@@ -89,6 +89,7 @@ on_a_file_system() {
 check "kill -9 in the middle of 64 MB to ext4: the hash is right, e2fsck is clean" on_a_file_system
 
 crashes_for_ever() {
+  local reader
   stop_bulkheadd
   start_disks "$(device_entry disk0 "$disk0" nvme 'restart = { delay = "10ms", max-delay = "20ms", burst = 3, interval = "60s" }')"
   for round in 1 2 3 4; do
@@ -98,7 +99,13 @@ crashes_for_ever() {
     sleep 0.5
   done
   eventually 20 is_in_state disk0 quarantined
+  # Longer than the 30 s after which the kernel looks for stuck requests.
+  dd if="$(disk_of disk0)" of=/dev/null bs=64k count=16 iflag=direct status=none &
+  reader=$!
+  sleep 40
+  [ -d "/proc/$reader" ] || fail "the read did not wait"
   bulkheadctl restart disk0
   eventually 20 is_in_state disk0 running
+  wait "$reader" || fail "the read failed"
 }
-check "a driver that keeps dying is quarantined; restart is the way out" crashes_for_ever
+check "a driver that keeps dying is quarantined; requests wait; restart is the way out" crashes_for_ever

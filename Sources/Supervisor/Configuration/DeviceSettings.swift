@@ -48,7 +48,12 @@ public struct DeviceSettings: Equatable, Sendable {
 
     public var kernel = Kernel.required
     /// Sockets between the kernel's block device and the broker, for each unit.
-    public var connections = 2
+    ///
+    /// With one, the kernel's NBD client waits for a request as long as it takes, and sends it again to a new broker.
+    /// With several it takes a request that is not answered within 30 s (its queue's time-out) for a broken connection,
+    /// closes that, and after the dead-connection time-out fails (nbd_xmit_timeout in drivers/block/nbd.c, Linux 6.1):
+    /// a device that is quarantined for longer loses its outlet.
+    public var connections = 1
     /// A Unix socket that speaks NBD.
     public var socket = true
     public var namespaces = Namespaces.first

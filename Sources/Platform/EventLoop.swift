@@ -36,8 +36,6 @@ public final class EventLoop {
   private var nextToken = 0
   private var running = false
   private var changed = false
-  /// How long to go on polling after the last work was found, before sleeping. 0: always sleep.
-  public var spin: Nanoseconds = 0
   /// How often the loop slept and was woken.
   public private(set) var wakeups: UInt64 = 0
 
@@ -88,18 +86,10 @@ public final class EventLoop {
   /// - Throws: ``Failure`` `ppoll` if the kernel refuses to wait.
   public func run() throws(Failure) {
     running = true
-    var busyUntil: Nanoseconds = 0
     while running {
       var worked = false
       for poller in pollers where poller() { worked = true }
-      var wait = timeUntilNextTimer()
-      if spin > 0 {
-        let now = monotonicNow()
-        if worked { busyUntil = now + spin }
-        if now < busyUntil { wait = 0 }
-      } else if worked {
-        wait = 0
-      }
+      let wait = worked ? 0 : timeUntilNextTimer()
       try turn(waiting: wait)
     }
   }

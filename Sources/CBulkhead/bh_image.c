@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -19,6 +20,13 @@ int64_t bh_image_size(int fd) {
     struct stat status;
     if (fstat(fd, &status) < 0) return -errno;
     return S_ISREG(status.st_mode) ? (int64_t)status.st_size : -EINVAL;
+}
+
+int bh_image_lock(int fd, int shared) { return flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0 ? -errno : 0; }
+
+int bh_image_is_sealed(int fd) {
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
 }
 
 int bh_image_resize(int fd, int64_t size) { return ftruncate(fd, size) < 0 ? -errno : 0; }

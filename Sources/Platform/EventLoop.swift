@@ -10,16 +10,29 @@ public func monotonicNow() -> Nanoseconds { bh_monotonic_ns() }
 
 /// One thread, one loop: files, timers, and work to poll for while busy.
 ///
-/// It needs no file of its own (ppoll, not epoll), so a driver's open files stay exactly those of its manifest. Nothing
-/// is allocated while it runs unless a source is added. Handlers run on the thread that called ``run()``.
+/// Its timers are a file too (timerfd), set when the earliest one changes and not at each wait: a wait without a time-out
+/// needs no clock, which on some machines is as slow as a system call. Nothing is allocated while it runs unless a source
+/// is added. Handlers run on the thread that called ``run()``.
 public final class EventLoop {
   /// Names a source for its removal.
   public struct Token: Hashable, Sendable { let value: Int }
 
+  /// A closure in a box that can be called without counting references: for each event it would be counted twice.
+  private final class Handler {
+    let body: (Int16) -> Void
+    init(_ body: @escaping (Int16) -> Void) { self.body = body }
+  }
+
+  private final class Poller {
+    let body: () -> Bool
+    init(_ body: @escaping () -> Bool) { self.body = body }
+  }
+
   private struct Source {
     var token: Int
     var events: Int16
-    var handler: (Int16) -> Void
+    /// Owned; released a turn after it was removed, since it may be what runs now.
+    var handler: Unmanaged<Handler>
   }
 
   private struct Timer {
@@ -32,21 +45,39 @@ public final class EventLoop {
   private var polled: [pollfd] = []
   private var sources: [Source] = []
   private var timers: [Timer] = []
-  private var pollers: [() -> Bool] = []
+  private var pollers: [Unmanaged<Poller>] = []
+  /// Handlers that were removed.
+  private var retired: [Unmanaged<Handler>] = []
   private var nextToken = 0
   private var running = false
+  /// -1 where there was no room for another file: waits have a time-out then.
+  private let timerFile: Int32
+  /// When ``timerFile`` expires; `.max` where it is not set.
+  private var expiry: Nanoseconds = .max
+  private var hasExpired = false
   private var changed = false
   /// How often the loop slept and was woken.
   public private(set) var wakeups: UInt64 = 0
 
-  public init() {}
+  public init() {
+    timerFile = bh_timer_file()
+    guard timerFile >= 0 else { return }
+    watch(timerFile) { [unowned self] _ in self.hasExpired = true }
+  }
+
+  deinit {
+    if timerFile >= 0 { close(timerFile) }
+    for source in sources { source.handler.release() }
+    for handler in retired { handler.release() }
+    for poller in pollers { poller.release() }
+  }
 
   /// Calls `handler` with the poll(2) `revents` whenever `file` is ready for `events` (POLLIN, POLLOUT).
   @discardableResult
   public func watch(_ file: Int32, events: Int32 = POLLIN, handler: @escaping (Int16) -> Void) -> Token {
     let token = makeToken()
     polled.append(pollfd(fd: file, events: Int16(events), revents: 0))
-    sources.append(Source(token: token.value, events: Int16(events), handler: handler))
+    sources.append(Source(token: token.value, events: Int16(events), handler: .passRetained(Handler(handler))))
     changed = true
     return token
   }
@@ -63,16 +94,17 @@ public final class EventLoop {
   public func after(_ delay: Nanoseconds, every interval: Nanoseconds = 0, handler: @escaping () -> Void) -> Token {
     let token = makeToken()
     timers.append(Timer(token: token.value, due: monotonicNow() + delay, interval: interval, handler: handler))
+    setExpiry()
     return token
   }
 
   /// Adds work that is looked for before each sleep; it returns whether it found any.
-  public func poll(_ poller: @escaping () -> Bool) { pollers.append(poller) }
+  public func poll(_ poller: @escaping () -> Bool) { pollers.append(.passRetained(Poller(poller))) }
 
   /// Forgets a file or a timer. The file is not closed.
   public func remove(_ token: Token) {
     if let index = sources.firstIndex(where: { $0.token == token.value }) {
-      sources.remove(at: index)
+      retired.append(sources.remove(at: index).handler)
       polled.remove(at: index)
       changed = true
     }
@@ -88,19 +120,45 @@ public final class EventLoop {
     running = true
     while running {
       var worked = false
-      for poller in pollers where poller() { worked = true }
-      let wait = worked ? 0 : timeUntilNextTimer()
-      try turn(waiting: wait)
+      var index = 0
+      while index < pollers.count {
+        if pollers[index]._withUnsafeGuaranteedRef({ $0.body() }) { worked = true }
+        index += 1
+      }
+      try turn(waiting: worked ? 0 : timerFile >= 0 ? -1 : timeUntilNextTimer())
     }
   }
 
   /// One round: waits at most `nanoseconds` (< 0: until something happens), then runs what is due.
   public func turn(waiting nanoseconds: Nanoseconds) throws(Failure) {
+    if !retired.isEmpty { releaseRetired() }
     let ready = polled.withUnsafeMutableBufferPointer { bh_ppoll($0.baseAddress, UInt64($0.count), nanoseconds) }
     if nanoseconds != 0 { wakeups &+= 1 }
     if ready != -EINTR { try checked(ready, "ppoll", "wait for events") }
     if ready > 0 { dispatch(ready) }
+    if timerFile < 0 { return fireTimers() }
+    guard hasExpired else { return }
+    hasExpired = false
+    EventDescriptor.drain(timerFile)
+    expiry = .max
     fireTimers()
+    setExpiry()
+  }
+
+  /// Sets the timer's file if the earliest timer is earlier than what it is set to. One that is removed leaves it as it
+  /// is: the loop wakes up once for nothing.
+  @inline(never)
+  private func setExpiry() {
+    guard timerFile >= 0, let due = timers.lazy.map(\.due).min(), due < expiry else { return }
+    expiry = due
+    let result = bh_timer_set(timerFile, max(1, due))
+    precondition(result == 0, "timerfd_settime(2) refuses a time")
+  }
+
+  @inline(never)
+  private func releaseRetired() {
+    for handler in retired { handler.release() }
+    retired.removeAll(keepingCapacity: true)
   }
 
   private func dispatch(_ ready: Int32) {
@@ -111,7 +169,7 @@ public final class EventLoop {
       let events = polled[index].revents
       if events != 0 {
         left -= 1
-        sources[index].handler(events)
+        sources[index].handler._withUnsafeGuaranteedRef { $0.body(events) }
         // The list moved under us: what is still ready is reported again by the next round.
         if changed { return }
       }
@@ -119,6 +177,7 @@ public final class EventLoop {
     }
   }
 
+  @inline(never)
   private func fireTimers() {
     guard !timers.isEmpty else { return }
     let now = monotonicNow()

@@ -11,6 +11,10 @@
 int bh_image_open(const char *path, int read_only);
 /* The size of a regular file, in bytes; -EINVAL for anything else. */
 int64_t bh_image_size(int fd);
+/* flock(2) without waiting: -EWOULDBLOCK where somebody else has it. */
+int bh_image_lock(int fd, int shared);
+/* 1 for a memfd that cannot shrink, so that a mapping of it cannot fail. */
+int bh_image_is_sealed(int fd);
 /* Makes the file `size` bytes long; new bytes are zero and take no room. */
 int bh_image_resize(int fd, int64_t size);
 /* preadv(2), pwritev(2). */

@@ -86,6 +86,12 @@ static inline int bh_set_limit(int resource, uint64_t value) {
     return syscall(SYS_prlimit64, 0, resource, limit, (void *)0) < 0 ? -errno : 0;
 }
 
+/* The hard limit of `resource`; 0 if it cannot be read. */
+static inline uint64_t bh_hard_limit(int resource) {
+    uint64_t limit[2] = {0, 0};
+    return syscall(SYS_prlimit64, 0, resource, (void *)0, limit) < 0 ? 0 : limit[1];
+}
+
 /* seccomp(2) */
 
 struct bh_filter_instruction { /* struct sock_filter of <linux/filter.h> */

@@ -29,6 +29,13 @@ ssize_t bh_receive_message(int fd, void *bytes, size_t length, int *fds, size_t 
 /* Waits for events; `nanoseconds` < 0 waits for ever. */
 int bh_ppoll(struct pollfd *fds, uint64_t count, int64_t nanoseconds);
 int64_t bh_monotonic_ns(void);
+/* The monotonic clock as of the last timer tick (1 to 10 ms old): read without asking the hardware. */
+int64_t bh_monotonic_coarse_ns(void);
+
+/* A timer as a file (CLOCK_MONOTONIC): set once, it costs nothing at each wait. */
+int bh_timer_file(void);
+/* Expires at `nanoseconds` of the monotonic clock; 0 disarms it. */
+int bh_timer_set(int fd, int64_t nanoseconds);
 int bh_pidfd_open(pid_t pid);
 int bh_pidfd_send_signal(int pidfd, int signal);
 

@@ -85,12 +85,27 @@ import Testing
     expectNothingLeft(rig)
   }
 
-  /// A write of 4 GiB is refused, and what comes of its payload is taken and forgotten.
+  /// A write of 4 GiB is answered and hung up on, however much of its payload is on the way.
   @Test func anEnormousWrite() throws {
     let rig = try Rig()
     try rig.startDriver()
     let (client, other) = (try rig.client(), try rig.client())
-    client.send(TestClient.request(NBD.Command.write, cookie: 1, length: 0xFFFF_FE00))
+    client.read(1, 0, 512)
+    client.send(TestClient.request(NBD.Command.write, cookie: 2, length: 0xFFFF_FE00) + [1, 2, 3])
+    try rig.settle()
+    let replies = try TestReply.parse(client.receive()!, lengths: [1: 512])
+    #expect(replies.map(\.error).sorted() == [0, 28], "what was asked before is answered")
+    #expect(client.receive() == nil)
+    try expectServed(rig, other)
+    expectNothingLeft(rig)
+  }
+
+  /// A write that is too long, but not for an attack, is refused; its payload is taken and forgotten.
+  @Test func aLongWrite() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    client.send(TestClient.request(NBD.Command.write, cookie: 1, length: 40 << 20))
     for _ in 0..<50 {
       client.send([UInt8](repeating: 1, count: 100_000))
       try rig.settle()
@@ -122,28 +137,98 @@ import Testing
     expectNothingLeft(rig, connections: 2)
   }
 
-  /// One that holds all payload memory and neither reads nor writes is thrown out as soon as others need it.
+  /// Those that hold all common memory and neither read nor write are thrown out as soon as others need it.
   @Test(arguments: [false, true]) func stallsWithAllTheMemory(writing: Bool) throws {
     let rig = try Rig(payloadSize: 1 << 20)
     try rig.startDriver()
     let (client, other) = (try rig.client(), try rig.client())
+    let length = 1 << 19
     if writing {
-      client.send(TestClient.request(NBD.Command.write, cookie: 1, length: 1 << 20))
+      client.send(TestClient.request(NBD.Command.write, cookie: 1, length: length))
     } else {
-      for number in 0..<16 { client.read(UInt64(number), 0, 1 << 20) }
+      for number in 0..<16 { client.read(UInt64(number), 0, length) }
     }
     try rig.settle()
-    other.write(1, 0, [UInt8](repeating: 1, count: 4096))
+    for _ in 0..<20 { rig.proxy.tick() }
+    #expect(rig.proxy.server.connections.count == 2, "it harms nobody")
+    other.read(1, 0, length)
     try rig.settle()
     #expect(other.receive() == [], "it waits")
+    // Small requests do not wait, neither of others nor of who waits for a large one.
+    let third = try rig.client()
+    third.write(1, 0, [UInt8](repeating: 1, count: 4096))
+    try rig.settle()
+    #expect(try TestReply.parse(third.receive()!) == [TestReply(error: 0, cookie: 1)])
     for _ in 0..<20 {
       rig.proxy.tick()
       try rig.settle()
     }
-    #expect(try TestReply.parse(other.receive()!) == [TestReply(error: 0, cookie: 1)])
+    #expect(rig.proxy.server.connections.count == 2)
+    var bytes: [UInt8] = []
+    while let piece = other.receive(), !piece.isEmpty {
+      bytes += piece
+      try rig.settle()
+    }
+    #expect(try TestReply.parse(bytes, lengths: [1: length]).map(\.cookie) == [1])
     while let piece = client.receive(), !piece.isEmpty {}
     #expect(client.receive() == nil)
+    expectNothingLeft(rig, connections: 2)
+  }
+
+  /// As many as there can be ask for more than they read, or announce more than they send; one more is served at once.
+  @Test func everybodyElseStalls() throws {
+    let rig = try Rig(payloadSize: 8 << 20)
+    try rig.startDriver()
+    let good = try rig.client()
+    var stalling: [TestClient] = []
+    for number in 1..<NBDProxy.clients {
+      let client = try rig.client()
+      for cookie in 0..<20 {
+        if number % 2 == 0 { client.read(UInt64(cookie), 0, 256 << 10) }
+      }
+      if number % 2 == 1 { client.send(TestClient.request(NBD.Command.write, cookie: 1, length: 256 << 10)) }
+      stalling.append(client)
+      try rig.settle()
+      try expectServed(rig, good)
+    }
+    #expect(rig.proxy.server.waiting > 0, "there is something to wait for")
+    for client in stalling { client.close() }
+    try rig.settle()
     expectNothingLeft(rig)
+    #expect(rig.proxy.server.commonUsed == 0)
+  }
+
+  /// One that haggles on, a byte at a time, is thrown out in the end; so is one that says nothing.
+  @Test(arguments: [false, true]) func negotiatesSlowly(talks: Bool) throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let other = try rig.client()
+    let client = try rig.negotiatingClient()
+    client.isListenedTo = false
+    let words = NegotiationTests.flags + NegotiationTests.option(NBD.Option.info, [UInt8](repeating: 0, count: 4000))
+    var ticks = 0
+    while rig.proxy.server.connections.count == 2, ticks < 1000 {
+      if talks { client.send([words[ticks % words.count]]) }
+      try rig.settle()
+      rig.proxy.tick()
+      ticks += 1
+    }
+    #expect(ticks == (talks ? 30 : 10))
+    try expectServed(rig, other)
+    expectNothingLeft(rig)
+  }
+
+  /// One that does not read what it is told in the negotiation.
+  @Test func doesNotReadInTheNegotiation() throws {
+    let rig = try Rig()
+    try rig.startDriver()
+    let client = try rig.negotiatingClient()
+    client.send(
+      NegotiationTests.flags + Array(repeatElement(NegotiationTests.option(NBD.Option.list, []), count: 250).joined()))
+    client.send(NegotiationTests.option(NBD.Option.abort, []))
+    try rig.settle()
+    for _ in 0..<10 { rig.proxy.tick() }
+    expectNothingLeft(rig, connections: 0)
   }
 
   /// More requests than one connection may have under way.

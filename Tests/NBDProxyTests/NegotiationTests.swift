@@ -4,16 +4,16 @@ import Testing
 @testable import NBDProxy
 
 @Suite struct NegotiationTests {
-  private static let exports: [Export] = {
+  static let exports: [Export] = {
     var second = Rig.unit(blocks: 16, blockSize: 4096, features: [.readOnly])
     second.index = 1
     second.identifier = 7
     return [Rig.unit(), second].map { Export($0, readOnly: false, maximumPayload: 1 << 20) }
   }()
 
-  private static let flags: [UInt8] = [0, 0, 0, 3]
+  static let flags: [UInt8] = [0, 0, 0, 3]
 
-  private static func option(_ option: UInt32, _ data: [UInt8] = []) -> [UInt8] {
+  static func option(_ option: UInt32, _ data: [UInt8] = []) -> [UInt8] {
     var writer = NBDWriter()
     writer.put(NBD.optionMagic)
     writer.put(option)
@@ -21,7 +21,7 @@ import Testing
     return writer.bytes + data
   }
 
-  private static func infoData(_ name: String, _ requests: [UInt16]) -> [UInt8] {
+  static func infoData(_ name: String, _ requests: [UInt16]) -> [UInt8] {
     var writer = NBDWriter()
     writer.put(UInt32(name.utf8.count))
     writer.put(name)
@@ -30,14 +30,17 @@ import Testing
     return writer.bytes
   }
 
-  private struct OptionReply: Equatable {
+  struct OptionReply: Equatable {
     var option: UInt32
     var type: UInt32
     var data: [UInt8]
+
+    /// An error's text.
+    var text: String { String(decoding: data, as: UTF8.self) }
   }
 
   /// Talks to a negotiation in pieces of `size` bytes; returns what came back behind the greeting, and the outcome.
-  private static func talk(_ bytes: [UInt8], pieces size: Int = .max) -> ([UInt8], Negotiation.Outcome, left: Int) {
+  static func talk(_ bytes: [UInt8], pieces size: Int = .max) -> ([UInt8], Negotiation.Outcome, left: Int) {
     let negotiation = Negotiation(exports: exports)
     var rest = bytes[...]
     var outcome = Negotiation.Outcome.proceed
@@ -49,7 +52,7 @@ import Testing
     return (Array(negotiation.output.bytes.dropFirst(18)), outcome, rest.count)
   }
 
-  private static func replies(_ bytes: [UInt8]) throws -> [OptionReply] {
+  static func replies(_ bytes: [UInt8]) throws -> [OptionReply] {
     var reader = NBDReader(bytes)
     var replies: [OptionReply] = []
     while reader.left > 0 {
@@ -80,7 +83,7 @@ import Testing
     let (bytes, outcome, left) = Self.talk(
       Self.flags + Self.option(NBD.Option.go, Self.infoData(name, [3, 1, 2, 99, 3])) + [1, 2, 3])
     let replies = try Self.replies(bytes)
-    #expect(outcome == .serve(unit: 0))
+    #expect(outcome == .serve(unit: 0, []))
     #expect(left == 3, "bytes of the next phase are not taken")
     #expect(replies.last == OptionReply(option: 7, type: NBD.OptionReply.ack, data: []))
     let information = Dictionary(grouping: replies.dropLast()) { $0.data[1] }
@@ -94,17 +97,17 @@ import Testing
 
   @Test func infoStaysInNegotiation() throws {
     let (bytes, outcome, _) = Self.talk(
-      Self.flags + Self.option(NBD.Option.info, Self.infoData("ns7", [])) + Self.option(NBD.Option.abort))
+      Self.flags + Self.option(NBD.Option.info, Self.infoData("ns7", [3])) + Self.option(NBD.Option.abort))
     let replies = try Self.replies(bytes)
     #expect(outcome == .hangUp)
-    #expect(replies.map(\.type) == [NBD.OptionReply.info, NBD.OptionReply.ack, NBD.OptionReply.ack])
+    #expect(replies.map(\.type) == [3, 3, NBD.OptionReply.ack, NBD.OptionReply.ack])
     // Read-only: no trim, no write zeroes.
     #expect(replies[0].data.suffix(2) == [0x05, 0x0F])
   }
 
   @Test func exportNameHasNoReplyHeader() {
     let withZeroes = Self.talk([0, 0, 0, 1] + Self.option(NBD.Option.exportName, Array("ns7".utf8)))
-    #expect(withZeroes.1 == .serve(unit: 1))
+    #expect(withZeroes.1 == .serve(unit: 1, []))
     #expect(withZeroes.0.count == 134)
     let without = Self.talk(Self.flags + Self.option(NBD.Option.exportName, Array("ns7".utf8)))
     #expect(without.0 == [0, 0, 0, 0, 0, 1, 0, 0, 0x05, 0x0F])
@@ -113,8 +116,13 @@ import Testing
 
   @Test(arguments: [
     (option(NBD.Option.list, [0]), NBD.OptionReply.invalid),
-    (option(NBD.Option.structuredReply), NBD.OptionReply.unsupported),
-    (option(5), NBD.OptionReply.unsupported),
+    (option(NBD.Option.structuredReply, [0]), NBD.OptionReply.invalid),
+    // PEEK_EXPORT, STARTTLS, EXTENDED_HEADERS.
+    (option(4), NBD.OptionReply.unsupported),
+    (option(NBD.Option.startTLS), NBD.OptionReply.unsupported),
+    (option(NBD.Option.startTLS, [1]), NBD.OptionReply.invalid),
+    (option(NBD.Option.extendedHeaders), NBD.OptionReply.unsupported),
+    (option(0), NBD.OptionReply.unsupported),
     (option(0xFFFF_FFFF, [1, 2, 3]), NBD.OptionReply.unsupported),
     (option(NBD.Option.go, infoData("other", [])), NBD.OptionReply.unknownExport),
     (option(NBD.Option.go, [0, 0, 0, 1]), NBD.OptionReply.invalid),
@@ -143,8 +151,8 @@ import Testing
     let whole = Self.talk(conversation)
     let inPieces = Self.talk(conversation, pieces: size)
     #expect(whole.0 == inPieces.0)
-    #expect(whole.1 == .serve(unit: 1))
-    #expect(inPieces.1 == .serve(unit: 1))
+    #expect(whole.1 == .serve(unit: 1, []))
+    #expect(inPieces.1 == .serve(unit: 1, []))
   }
 
   @Test func endlessHagglingEnds() {

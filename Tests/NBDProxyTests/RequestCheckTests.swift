@@ -11,13 +11,13 @@ import Testing
 
   private static func verdict(
     _ command: UInt16, _ offset: UInt64 = 0, _ length: UInt32 = 512, flags: UInt16 = 0,
-    exportFlags: NBD.TransmissionFlags = writable, cache: Bool = true, fua: Bool = true
+    exportFlags: NBD.TransmissionFlags = writable, cache: Bool = true, fua: Bool = true, agreement: Agreement = []
   ) -> RequestVerdict {
     let export = ExportLimits(
       size: 1 << 20, blockSize: 512, maximumPayload: 65536, flags: exportFlags, hasForceUnitAccess: fua,
       hasVolatileCache: cache)
     let bytes = TestClient.request(command, cookie: 1, offset: offset, length: Int(length), flags: flags)
-    return RequestVerdict(bytes.withUnsafeBytes { RequestHeader($0.baseAddress!)! }, export)
+    return RequestVerdict(bytes.withUnsafeBytes { RequestHeader($0.baseAddress!)! }, export, agreement)
   }
 
   @Test func header() {
@@ -29,41 +29,93 @@ import Testing
   }
 
   @Test func errorsByTheBook() {
-    let invalid = RequestVerdict.answer(22)
     let end: UInt64 = 1 << 20
-    // Beyond the end: EINVAL for reading and trimming, ENOSPC for writing.
-    #expect(Self.verdict(0, end) == invalid)
-    #expect(Self.verdict(0, .max - 511) == invalid)
-    #expect(Self.verdict(4, end) == invalid)
-    #expect(Self.verdict(1, end) == .answer(28))
-    #expect(Self.verdict(6, .max - 511) == .answer(28))
+    // Beyond the end: EINVAL for reading, trimming and asking, ENOSPC for writing.
+    #expect(Self.verdict(0, end) == .refuse(.outside))
+    #expect(Self.verdict(0, .max - 511) == .refuse(.outside))
+    #expect(Self.verdict(4, end) == .refuse(.outside))
+    #expect(Self.verdict(5, end) == .refuse(.outside))
+    #expect(Self.verdict(1, end) == .refuse(.beyondEnd))
+    #expect(Self.verdict(6, .max - 511) == .refuse(.beyondEnd))
     // Unaligned.
     for command: UInt16 in [0, 1, 4, 5, 6] {
-      #expect(Self.verdict(command, 1) == invalid)
-      #expect(Self.verdict(command, 0, 513) == invalid)
+      #expect(Self.verdict(command, 1) == .refuse(.unaligned))
+      #expect(Self.verdict(command, 0, 513) == .refuse(.unaligned))
     }
     // Read-only.
     let readOnly: NBD.TransmissionFlags = [.hasFlags, .readOnly, .sendFlush, .sendFUA]
-    for command: UInt16 in [1, 4, 6] { #expect(Self.verdict(command, exportFlags: readOnly) == .answer(1)) }
-    // Too large; trim and zeroes carry no payload and may be larger.
-    #expect(Self.verdict(0, 0, 65536 + 512) == .answer(75))
-    #expect(Self.verdict(1, 0, 65536 + 512) == invalid)
-    #expect(Self.verdict(6, 0, 1 << 20) == .carryOut(.writeZeroes, .mayDeallocate, flushAfter: false))
-    // Flags that a command does not know; FAST_ZERO was not offered.
-    #expect(Self.verdict(0, flags: 4) == invalid)
-    #expect(Self.verdict(6, flags: 16) == invalid)
-    #expect(Self.verdict(1, flags: 2) == invalid)
+    for command: UInt16 in [1, 4, 6] { #expect(Self.verdict(command, exportFlags: readOnly) == .refuse(.readOnly)) }
+    for command: UInt16 in [0, 5] { #expect(Self.verdict(command, exportFlags: readOnly) != .refuse(.readOnly)) }
+    // Flags that a command does not know.
+    for (command, flags) in [
+      (0, 2), (0, 8), (1, 2), (1, 4), (1, 16), (4, 2), (5, 2), (6, 4), (6, 8), (1, 32), (0, 0x8000),
+    ] {
+      #expect(
+        Self.verdict(UInt16(command), flags: UInt16(flags)) == .refuse(.flag), "command \(command) flags \(flags)")
+    }
+    #expect(Self.verdict(3, 0, 0, flags: 2) == .refuse(.flag))
     // Not offered, or unknown.
-    #expect(Self.verdict(4, exportFlags: [.hasFlags]) == invalid)
-    #expect(Self.verdict(6, exportFlags: [.hasFlags]) == invalid)
-    #expect(Self.verdict(7) == invalid)
-    #expect(Self.verdict(0xFFFF) == invalid)
+    #expect(Self.verdict(4, exportFlags: [.hasFlags]) == .refuse(.notOffered))
+    #expect(Self.verdict(6, exportFlags: [.hasFlags]) == .refuse(.notOffered))
+    for command: UInt16 in [8, 9, 77, 0xFFFF] { #expect(Self.verdict(command) == .refuse(.notOffered)) }
     // Flush has no range.
-    #expect(Self.verdict(3) == invalid)
+    #expect(Self.verdict(3) == .refuse(.flushRange))
+    #expect(Self.verdict(3, 512, 0) == .refuse(.flushRange))
     #expect(Self.verdict(3, 0, 0) == .carryOut(.flush, [], flushAfter: false))
     // Nothing to do.
-    for command: UInt16 in [0, 1, 4, 5, 6] { #expect(Self.verdict(command, 0, 0) == .answer(0)) }
+    for command: UInt16 in [0, 1, 4, 5, 6] { #expect(Self.verdict(command, 0, 0) == .done) }
+    #expect(Self.verdict(5) == .done)
     #expect(Self.verdict(2, 5, 5) == .disconnect)
+  }
+
+  /// "Size constraints": EOVERFLOW only for those who read chunks; trim and zeroes carry no payload and may be larger.
+  @Test func moreThanTheMaximumPayload() {
+    #expect(Self.verdict(0, 0, 65536 + 512) == .refuse(.tooLong))
+    #expect(Self.verdict(0, 0, 65536 + 512, agreement: .structuredReplies) == .refuse(.tooLongToRead))
+    #expect(Self.verdict(1, 0, 65536 + 512) == .refuse(.tooLong))
+    #expect(Self.verdict(6, 0, 1 << 20) == .carryOut(.writeZeroes, .mayDeallocate, flushAfter: false))
+    #expect(Self.verdict(4, 0, 1 << 20) == .carryOut(.discard, [], flushAfter: false))
+    // 64 MiB of payload are taken and forgotten, more is an attack.
+    #expect(Self.verdict(1, 0, 1 << 26) == .refuse(.beyondEnd))
+    #expect(Self.verdict(1, 0, 1 << 26 + 512) == .refuseAndEnd(.beyondEnd))
+  }
+
+  @Test func dontFragmentIsForStructuredReplies() {
+    #expect(Self.verdict(0, flags: 4) == .refuse(.flag))
+    #expect(Self.verdict(0, flags: 4, agreement: .structuredReplies) == .carryOut(.read, [], flushAfter: false))
+    // "MUST support unfragmented reads of up to 65,536 bytes", and may refuse more with EOVERFLOW.
+    #expect(
+      Self.verdict(0, 0, 65536, flags: 4, agreement: .structuredReplies) == .carryOut(.read, [], flushAfter: false))
+    #expect(Self.verdict(0, 0, 66048, flags: 4, agreement: .structuredReplies) == .refuse(.tooLongToRead))
+  }
+
+  /// Never unsupported, as it was never offered ("NBD_CMD_WRITE_ZEROES").
+  @Test func fastZeroesAreInvalid() {
+    #expect(Self.verdict(6, flags: 16) == .refuse(.flag))
+    #expect(Complaint.flag.error == NBD.ErrorCode.invalid)
+  }
+
+  @Test func blockStatus() {
+    let agreement: Agreement = [.structuredReplies, .allocation]
+    #expect(Self.verdict(7) == .refuse(.noContext))
+    #expect(Self.verdict(7, agreement: .structuredReplies) == .refuse(.noContext))
+    #expect(Self.verdict(7, 512, 1024, agreement: agreement) == .report(AllocationExtent(length: 1024, state: 0)))
+    #expect(Self.verdict(7, 0, 512, flags: 8, agreement: agreement) == .report(AllocationExtent(length: 512, state: 0)))
+    #expect(Self.verdict(7, 0, 512, flags: 1, agreement: agreement) == .report(AllocationExtent(length: 512, state: 0)))
+    #expect(Self.verdict(7, 0, 512, flags: 4, agreement: agreement) == .refuse(.flag))
+    #expect(Self.verdict(7, 1 << 20, agreement: agreement) == .refuse(.outside))
+    #expect(Self.verdict(7, 1, agreement: agreement) == .refuse(.unaligned))
+    #expect(Self.verdict(7, 0, 0, agreement: agreement) == .refuse(.emptyStatus))
+  }
+
+  @Test func complaints() {
+    let allowed: Set<UInt32> = [0, 1, 5, 22, 28, 75, 108]
+    for complaint in Complaint.allCases {
+      #expect(allowed.contains(complaint.error))
+      #expect((complaint == .none) == (complaint.text.utf8CodeUnitCount == 0))
+      #expect(complaint.text.utf8CodeUnitCount <= Complaint.longestText)
+    }
+    #expect(NBD.chunkHeaderSize + 14 + Complaint.longestText <= Reply.largestHeader)
   }
 
   @Test func forceUnitAccess() {
@@ -89,7 +141,9 @@ import Testing
     #expect(status(1, errno: ENOSPC) == .done(28))
     #expect(status(1, errno: ENODATA) == .done(5))
     #expect(status(1, errno: EROFS) == .done(1))
-    #expect(status(2, errno: 0) == .done(95))
+    // ENOTSUP is for fast zeroes alone.
+    #expect(status(2, errno: 0) == .done(22))
+    #expect(status(1, errno: ENOTSUP) == .done(22))
     #expect(status(0, errno: EIO) == .invalid)
     #expect(status(1, errno: 4000) == .invalid)
     #expect(status(3) == .invalid)

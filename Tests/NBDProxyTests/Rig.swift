@@ -52,7 +52,7 @@ final class Rig {
 
   init(
     unit: BlockUnit = Rig.unit(), payloadSize: Int = 4 << 20, queues: UInt8 = 2, queueSize: UInt16 = 64,
-    kernelConnections: UInt8 = 0, readOnly: Bool = false
+    kernelConnections: UInt8 = 0, readOnly: Bool = false, listener: Int32? = nil
   ) throws {
     self.unit = unit
     disk = MemoryDisk(size: Int(unit.size))
@@ -63,7 +63,7 @@ final class Rig {
       readOnly: readOnly, unitLimit: 1, kernelConnections: kernelConnections, heartbeatInterval: 1000,
       heartbeatTimeout: 3000, startTimeout: 3000, spinMicroseconds: 0, interruptLimit: 0)
     proxy = try NBDProxy(
-      ProxyContext(configuration: configuration, loop: loop, payload: payload, listener: nil))
+      ProxyContext(configuration: configuration, loop: loop, payload: payload, listener: listener))
     proxy.attach(to: host)
     host.onDistrust = { [unowned self] in self.killDriver() }
   }
@@ -108,9 +108,9 @@ final class Rig {
   }
 
   /// A client in transmission, as the kernel's is.
-  func client() throws -> TestClient {
+  func client(_ agreement: Agreement = []) throws -> TestClient {
     let client = try TestClient()
-    try #require(proxy.server.addTransmission(client.serverEnd, unit: 0, isKernel: false))
+    try #require(proxy.server.addTransmission(client.serverEnd, unit: 0, isKernel: false, agreement: agreement))
     return client
   }
 

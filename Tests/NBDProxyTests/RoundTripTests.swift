@@ -75,7 +75,7 @@ import Testing
     client.write(2, 0, [UInt8](repeating: 0, count: 512))
     try rig.settle()
     let replies = try TestReply.parse(client.receive()!)
-    #expect(Set(replies.map(\.error)) == [5, 95])
+    #expect(Set(replies.map(\.error)) == [5, 22])
     #expect(rig.proxy.dispatcher.counters.errors == 2)
     #expect(rig.host.violations.isEmpty)
   }

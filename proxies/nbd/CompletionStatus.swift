@@ -27,7 +27,8 @@ enum CompletionStatus: Equatable {
     }
     switch status {
     case .ok: self = errno == 0 ? .done(NBD.ErrorCode.none) : .invalid
-    case .unsupported: self = .done(NBD.ErrorCode.notSupported)
+    // The book keeps ENOTSUP for fast zeroes ("Error values").
+    case .unsupported: self = .done(NBD.ErrorCode.invalid)
     case .ioError: self = Self.nbdError(errno).map(CompletionStatus.done) ?? .invalid
     }
   }
@@ -37,8 +38,7 @@ enum CompletionStatus: Equatable {
     switch errno {
     case EPERM, EACCES, EROFS: NBD.ErrorCode.notPermitted
     case ENOSPC: NBD.ErrorCode.noSpace
-    case EINVAL: NBD.ErrorCode.invalid
-    case ENOTSUP: NBD.ErrorCode.notSupported
+    case EINVAL, ENOTSUP: NBD.ErrorCode.invalid
     // Medium, path, target, protection information and time-out errors: NBD has one word for all of them.
     case 0, EIO, ENODATA, EREMOTEIO, EILSEQ, EBADE, ENOLINK, ENODEV, ENXIO, ETIMEDOUT, ETIME, EBUSY, EAGAIN, ENOMEM,
       ECANCELED, EINTR:

@@ -46,6 +46,7 @@ struct Connection {
   var isNegotiating = false
   var file: Int32 = -1
   var unit: UInt16 = 0
+  var agreement = Agreement()
   var token: EventLoop.Token?
   /// What the loop waits for.
   var events: Int32 = 0
@@ -60,9 +61,11 @@ struct Connection {
   var receiving: Int32 = -1
   /// Bytes of a refused payload that are still to come, and what to answer then.
   var refusedBytes: UInt64 = 0
-  var refusedError: UInt32 = 0
+  var complaint = Complaint.none
   /// Requests of this connection that are not free.
   var requests: Int32 = 0
+  /// Bytes of payload memory of its requests.
+  var held = 0
   /// Orders those that wait for resources: first come, first served.
   var ticket: UInt64 = 0
   /// Replies to send; how many bytes of the first are sent.
@@ -70,6 +73,8 @@ struct Connection {
   var sent = 0
   /// The server's clock at the last byte in or out.
   var lastProgress: UInt32 = 0
+  /// The server's clock when it came.
+  var since: UInt32 = 0
 }
 
 /// All connections there can be at one time, with a stage for each. A connection is an index.

@@ -31,22 +31,28 @@ final class Dispatcher {
   let slots: SlotTable
   private(set) var counters = BrokerCounters()
   private let units: UnsafeMutablePointer<UnitLimits>
-  private let guests: UnsafeMutablePointer<VirtqueueGuest>
+  let durability = UnsafeMutablePointer<UnitDurability>.allocate(capacity: BlockUnit.maximumCount)
+  let guests: UnsafeMutablePointer<VirtqueueGuest>
   private var queues: DriverQueues?
-  private var base = UnsafeMutableRawPointer(bitPattern: 16)!
+  private(set) var base = UnsafeMutableRawPointer(bitPattern: 16)!
   /// eventfds, one for each queue.
   private let kicks: UnsafeMutablePointer<Int32>
   private var pending = RequestList()
   private var finished = RequestList()
+  /// Requests that wait for older ones, see ``ChangeTable``.
+  private var blocked = RequestList()
+  let changes: ChangeTable
+  private var nextArrival: UInt64 = 0
   private var nextTag: UInt32 = 0
   private var nextSequence: UInt64 = 0
   /// Whether parts may be given to the driver.
   private var isIssuing = false
   private let payloadSize: Int
-  private weak var host: (any ProxyHost)?
+  private(set) weak var host: (any ProxyHost)?
 
   init(layout: SlottedQueueLayout, queues: Int, requests capacity: Int, payloadSize: Int) {
     requests = RequestTable(capacity: capacity)
+    changes = ChangeTable(capacity: capacity)
     slots = SlotTable(layout: layout, queues: queues)
     self.payloadSize = payloadSize
     units = .allocate(capacity: BlockUnit.maximumCount)
@@ -54,12 +60,15 @@ final class Dispatcher {
     guests = .allocate(capacity: queues)
     kicks = .allocate(capacity: queues)
     kicks.initialize(repeating: -1, count: queues)
+    durability.initialize(repeating: UnitDurability(), count: BlockUnit.maximumCount)
   }
 
   deinit {
     stop()
     requests.deallocate()
+    changes.deallocate()
     units.deallocate()
+    durability.deallocate()
     guests.deallocate()
     kicks.deallocate()
   }
@@ -85,6 +94,10 @@ final class Dispatcher {
     isIssuing = true
   }
 
+  /// The order does not matter to what is on the device afterwards: no two of the parts overlap where one of them
+  /// writes (see ``ChangeTable``), and a flush owes nothing to what was not answered before it came. A part that the
+  /// device had already carried out is carried out again, with the same data, before anybody hears of it. What was
+  /// answered stays in no slot and is not replayed.
   private func replay() {
     var left: [(sequence: UInt64, queue: Int, slot: Int)] = []
     for queue in 0..<slots.queues {
@@ -123,12 +136,21 @@ final class Dispatcher {
       // Without a volatile cache a write that was completed is on the medium: there is nothing left to do.
       return finish(index)
     }
-    enqueue(index)
+    guard request.operation != .flush else { return enqueue(index) }
+    requests[index].arrival = nextArrival
+    nextArrival += 1
+    let blockers = changes.block(request)
+    if request.isChange { changes.insert(index, in: requests) }
+    guard blockers > 0 else { return enqueue(index) }
+    requests[index].blockers = blockers
+    requests[index].state = .blocked
+    blocked.append(index, in: requests)
   }
 
-  /// Answers a request without the driver.
-  func refuse(_ index: Int32, error: UInt32) {
-    requests[index].error = error
+  /// Answers a request without the driver: with an error, or because there is nothing to do.
+  func answer(_ index: Int32, _ complaint: Complaint) {
+    requests[index].error = complaint.error
+    requests[index].complaint = complaint
     finish(index)
   }
 
@@ -136,27 +158,43 @@ final class Dispatcher {
   func takeFinished() -> Int32? { finished.isEmpty ? nil : finished.removeFirst(in: requests) }
 
   /// A client is gone. What the driver has completes silently; what it has not is dropped, and its payload freed.
+  ///
+  /// Nobody waits for what was dropped any more, but for what the driver has: see ``ChangeTable``.
   func forget(connection: Int32, freeing free: (Int32) -> Void) {
-    var rest = RequestList()
-    while !pending.isEmpty {
-      let index = pending.removeFirst(in: requests)
-      if requests[index].connection == connection {
-        if requests[index].parts == 0 {
-          free(index)
-          continue
-        }
-        requests[index].error = NBD.ErrorCode.shutdown
-      }
-      rest.append(index, in: requests)
-    }
-    pending = rest
+    var dropped = RequestList()
+    blocked = split(blocked, connection, &dropped)
+    pending = split(pending, connection, &dropped)
     for index in 0..<Int32(requests.capacity) where requests[index].connection == connection {
       requests[index].connection = -1
     }
+    while !dropped.isEmpty {
+      let index = dropped.removeFirst(in: requests)
+      unblock(index)
+      free(index)
+    }
+  }
+
+  /// Takes a client's requests of which the driver has nothing out of a list. Returns the rest of it.
+  private func split(_ list: RequestList, _ connection: Int32, _ dropped: inout RequestList) -> RequestList {
+    var list = list
+    var rest = RequestList()
+    while !list.isEmpty {
+      let index = list.removeFirst(in: requests)
+      let isMeant = requests[index].connection == connection
+      if isMeant, requests[index].parts == 0, requests[index].issued == 0 {
+        dropped.append(index, in: requests)
+        continue
+      }
+      if isMeant, requests[index].error == 0 { fail(index, .shutdown) }
+      rest.append(index, in: requests)
+    }
+    return rest
   }
 
   /// Ends everything that is not done with an error.
   func abandon() {
+    // Nobody is to be woken: all end.
+    while !blocked.isEmpty { pending.append(blocked.removeFirst(in: requests), in: requests) }
     while !pending.isEmpty { end(pending.removeFirst(in: requests)) }
     for index in 0..<Int32(requests.capacity) where requests[index].state == .active { end(index) }
     for queue in 0..<slots.queues {
@@ -165,8 +203,13 @@ final class Dispatcher {
   }
 
   private func end(_ index: Int32) {
-    requests[index].error = NBD.ErrorCode.shutdown
+    fail(index, .shutdown)
     finish(index)
+  }
+
+  private func fail(_ index: Int32, _ complaint: Complaint) {
+    requests[index].error = complaint.error
+    requests[index].complaint = complaint
   }
 
   // MARK: To the driver
@@ -208,6 +251,7 @@ final class Dispatcher {
     nextSequence += 1
     if request.isFlushing || request.operation == .flush {
       part.operation = .flush
+      request.covers = durability[Int(request.unit)].changes
       request.state = .active
     } else {
       let limits = units[Int(request.unit)]
@@ -239,92 +283,40 @@ final class Dispatcher {
     if guests[queue].publish() { EventDescriptor.signal(kicks[queue]) }
   }
 
-  // MARK: From the driver
-
-  /// Takes completions. Returns whether there were any.
-  func collect() -> Bool {
-    var worked = false
-    var queue = 0
-    // A completion can end the driver, and with it the queues.
-    while isRunning, queue < slots.queues {
-      do throws(VirtqueueError) {
-        while let used = try guests[queue].nextUsed() {
-          worked = true
-          complete(queue: queue, used)
-        }
-        queue += 1
-      } catch {
-        worked = true
-        switch error {
-        case .indexOutOfRange(let id): host?.violated(.completionUnknown, "queue \(queue): id \(id)")
-        default:
-          host?.distrustDriver(.usedIndexInvalid, "queue \(queue): \(error)")
-          return true
-        }
-      }
-    }
-    return worked
-  }
-
-  private func complete(queue: Int, _ used: UsedElement) {
-    let slot = Int(used.id) / BlockClass.descriptorsPerSlot
-    guard Int(used.id) % BlockClass.descriptorsPerSlot == 0, slot < slots.slots, slots[queue, slot].isInFlight else {
-      host?.violated(.completionUnknown, "queue \(queue): id \(used.id)")
-      return
-    }
-    let part = slots[queue, slot]
-    var error = NBD.ErrorCode.ioError
-    switch CompletionStatus(slots.status(queue: queue, slot: slot, base: base), tag: part.tag) {
-    case .done(let result): error = result
-    case .stale:
-      // The request stays in flight; if nothing better comes it is replayed.
-      host?.violated(.completionStale, "queue \(queue), slot \(slot)")
-      return
-    case .invalid: host?.violated(.completionInvalid, "queue \(queue), slot \(slot): impossible status")
-    }
-    let room = UInt64(part.operation == .read ? part.length : 0) + UInt64(BlockClass.statusSize)
-    if UInt64(used.length) > room {
-      host?.violated(.completionInvalid, "queue \(queue), slot \(slot): \(used.length) bytes written of \(room)")
-      error = NBD.ErrorCode.ioError
-    }
-    slots.release(queue: queue, slot: slot)
-    completed(part.request, error: error)
-  }
-
-  private func completed(_ index: Int32, error: UInt32) {
-    requests[index].parts -= 1
-    if requests[index].error == 0 { requests[index].error = error }
-    guard requests[index].parts == 0, requests[index].state == .active else { return }
-    if requests[index].flushAfter, !requests[index].isFlushing, requests[index].error == 0 {
-      requests[index].isFlushing = true
-      enqueue(index)
-    } else {
-      finish(index)
-    }
-  }
-
-  /// Asks the driver to call when something completes. Returns whether something has already.
-  func enableCalls() -> Bool {
-    guard isRunning else { return false }
-    var found = false
-    for queue in 0..<slots.queues where guests[queue].enableCalls() { found = true }
-    return found
-  }
-
-  func disableCalls() {
-    guard isRunning else { return }
-    for queue in 0..<slots.queues { guests[queue].disableCalls() }
-  }
-
   // MARK: Lists and counters
 
-  private func enqueue(_ index: Int32) {
+  func enqueue(_ index: Int32) {
     requests[index].state = .pending
     pending.append(index, in: requests)
   }
 
-  private func finish(_ index: Int32) {
+  /// A change is done, or will not be: those that waited only for it go on.
+  private func unblock(_ index: Int32) {
+    guard requests[index].change >= 0, changes.remove(index, in: requests) else { return }
+    let done = requests[index]
+    var rest = RequestList()
+    while !blocked.isEmpty {
+      let waiting = blocked.removeFirst(in: requests)
+      let request = requests[waiting]
+      // Exactly those that were told to wait for it: newer, and overlapping.
+      if request.arrival > done.arrival, request.unit == done.unit, request.offset < done.end,
+        done.offset < request.end
+      {
+        requests[waiting].blockers -= 1
+      }
+      if requests[waiting].blockers == 0 {
+        enqueue(waiting)
+      } else {
+        rest.append(waiting, in: requests)
+      }
+    }
+    blocked = rest
+  }
+
+  func finish(_ index: Int32) {
     requests[index].state = .finished
+    unblock(index)
+    noteDurability(index)
     if requests[index].error != 0 { counters.errors += 1 }
     finished.append(index, in: requests)
   }

@@ -1,5 +1,14 @@
 import Protocol
 
+/// What one connection has negotiated beyond the export.
+struct Agreement: OptionSet {
+  let rawValue: UInt8
+  /// READ is answered in chunks, errors with a text.
+  static let structuredReplies = Agreement(rawValue: 1)
+  /// BLOCK_STATUS reports `base:allocation`.
+  static let allocation = Agreement(rawValue: 2)
+}
+
 /// A unit as clients see it.
 struct Export {
   /// Index of the unit.
@@ -32,6 +41,14 @@ struct Export {
       if unit.features.contains(.writeZeroes) { flags.insert(.sendWriteZeroes) }
     }
   }
+
+  /// The transmission flags for a client that has agreed to `agreement`.
+  func flags(_ agreement: Agreement) -> NBD.TransmissionFlags {
+    agreement.contains(.structuredReplies) ? flags.union(.sendDontFragment) : flags
+  }
+
+  /// Whether a client that knows nothing of the block size would ask for what this export cannot do.
+  var needsBlockSizeKnown: Bool { blockSize > NBD.defaultBlockSize }
 
   /// Whether a client means this export: by its name, by the unit's index, or by no name for the first.
   func isMeant(by name: String) -> Bool {

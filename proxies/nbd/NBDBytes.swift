@@ -32,6 +32,13 @@ struct NBDReader {
     return value
   }
 
+  /// A text with its length in front of it, or nil: it is longer than a text may be, or than what is there.
+  mutating func string() -> String? {
+    guard left >= 4 else { return nil }
+    let length = Int(get(UInt32.self))
+    return length <= min(left, NBD.maximumString) ? text(length) : nil
+  }
+
   mutating func text(_ count: Int) -> String {
     defer { offset += count }
     return String(decoding: bytes[offset..<offset + count], as: UTF8.self)

@@ -23,8 +23,7 @@ public final class NBDProxy: Proxy {
   private weak var host: (any ProxyHost)?
   private var areOutletsOpen = false
   private var callTokens: [EventLoop.Token] = []
-  private let spin: Nanoseconds
-  private var lastWork: Nanoseconds = 0
+  private var spin: AdaptiveSpin
   /// Whether the driver was asked to call, because the loop is about to sleep.
   private var isArmed = false
 
@@ -33,7 +32,9 @@ public final class NBDProxy: Proxy {
     configuration = context.configuration
     loop = context.loop
     listener = context.listener
-    spin = Nanoseconds(configuration.spinMicroseconds) * 1000
+    // An emulated device lives on the same loop, and gets nothing done while this one looks on.
+    let isEmulated = !configuration.emulation.isEmpty
+    spin = AdaptiveSpin(limit: isEmulated ? 0 : Nanoseconds(configuration.spinMicroseconds) * 1000)
     let queueSize = Int(configuration.queueSize)
     queueLayout = SlottedQueueLayout(
       queueSize: queueSize, slots: BlockClass.slots(queueSize: queueSize), slotSize: BlockClass.slotSize)
@@ -44,7 +45,9 @@ public final class NBDProxy: Proxy {
     dispatcher = Dispatcher(
       layout: queueLayout, queues: Int(configuration.queues),
       requests: connections * Int(NBDServer.requestsPerConnection), payloadSize: context.payload.count)
-    server = NBDServer(loop: loop, dispatcher: dispatcher, payload: context.payload, connections: connections)
+    server = NBDServer(
+      loop: loop, dispatcher: dispatcher, payload: context.payload, connections: connections,
+      heartbeatMilliseconds: configuration.heartbeatInterval)
   }
 
   public func attach(to host: any ProxyHost) {
@@ -82,6 +85,8 @@ public final class NBDProxy: Proxy {
     callTokens = []
   }
 
+  public func deviceForgot() { dispatcher.deviceForgot() }
+
   private func openOutlets() throws(Failure) {
     areOutletsOpen = true
     for export in server.exports {
@@ -116,22 +121,24 @@ public final class NBDProxy: Proxy {
 
   // MARK: Work
 
-  /// Works until there is nothing left to do: completions, replies, clients that waited, new requests. Then polls on for a
-  /// while, or asks the driver to call, looks once more, and says that the loop may sleep.
+  /// Works until there is nothing left to do: completions, replies, clients that waited, new requests. Then looks on for a
+  /// while if a completion is to be expected, or asks the driver to call, looks once more, and says that the loop may sleep.
   public func poll() -> Bool {
-    var worked = false
-    repeat {
-      var rounds = 0
-      while rounds < Self.roundsPerTurn, work() {
+    var rounds = 0
+    while true {
+      if work() {
+        spin.found()
         rounds += 1
-        worked = true
+        // The sockets must have their turn, however busy the driver is.
+        if rounds == Self.roundsPerTurn { return true }
+      } else if dispatcher.slots.isInFlight, spin.looksOn() {
+        disarm()
+      } else {
+        spin.rest()
+        isArmed = true
+        guard dispatcher.enableCalls() else { return false }
       }
-      // The sockets must have their turn, however busy the driver is.
-      if rounds == Self.roundsPerTurn { return true }
-      if isPollingOn(worked) { return true }
-      isArmed = true
-    } while dispatcher.enableCalls()
-    return false
+    }
   }
 
   private static let roundsPerTurn = 16
@@ -141,16 +148,6 @@ public final class NBDProxy: Proxy {
     worked = server.reply() || worked
     worked = server.resume() || worked
     return dispatcher.issue() || worked
-  }
-
-  /// Whether to look again instead of going to sleep.
-  private func isPollingOn(_ worked: Bool) -> Bool {
-    guard spin > 0 else { return false }
-    let now = monotonicNow()
-    if worked { lastWork = now }
-    guard now - lastWork < spin else { return false }
-    disarm()
-    return true
   }
 
   /// While the loop polls, the driver need not call.

@@ -16,7 +16,8 @@ extension NBDServer {
     while true {
       // What is staged comes first: nothing would wake us for it.
       guard actOnStage(index) else { return }
-      guard left > 0 else { return }
+      // What somebody who is gone has left behind has an end, and is not to come after what others say from now on.
+      guard left > 0 || connections[index].hasHungUp else { return }
       left -= 1
       let wanted = prepareParts(index)
       let got = bh_receive_parts(connections[index].file, sendParts.parts, 2)
@@ -104,7 +105,7 @@ extension NBDServer {
     let number = connections[index].receiving
     connections[index].receiving = -1
     connections[index].incoming = .header
-    dispatcher.refuse(number, error: connections[index].refusedError)
+    dispatcher.answer(number, connections[index].complaint)
   }
 
   /// Moves payload that came in with its header to its place.
@@ -120,6 +121,7 @@ extension NBDServer {
   }
 
   /// The client sends nothing more.
+  @inline(never)
   private func ended(_ index: Int32) {
     let connection = connections[index]
     // In the middle of a sentence, or gone altogether: nobody waits for an answer. Otherwise it may only have shut down
@@ -135,33 +137,59 @@ extension NBDServer {
       close(index)
       return false
     }
-    switch RequestVerdict(header, limits(connections[index].unit)) {
+    let connection = connections[index]
+    switch RequestVerdict(header, limits(connection.unit), connection.agreement) {
     case .disconnect:
       connections[index].phase = .draining
       connections[index].isLeaving = true
       return false
-    case .answer(let error):
-      guard let request = allocateRequest(index) else { return false }
-      dispatcher.requests[request].cookie = header.cookie
-      connections[index].stageStart += NBD.requestSize
+    case .done:
+      guard let request = allocateRequest(index, header) else { return false }
+      if header.command == NBD.Command.read { dispatcher.requests[request].answer = .data }
+      dispatcher.answer(request, .none)
+    case .report(let extent):
+      guard let request = allocateRequest(index, header) else { return false }
+      dispatcher.requests[request].answer = .extent
+      dispatcher.requests[request].length = extent.length
+      dispatcher.requests[request].allocation = extent.state
+      dispatcher.answer(request, .none)
+    case .refuse(let complaint):
+      guard let request = allocateRequest(index, header) else { return false }
       if header.command == NBD.Command.write, header.length > 0 {
-        // The payload comes all the same.
-        connections[index].isWriting = true
-        connections[index].receiving = request
-        connections[index].incoming = .refused
-        let staged = connections[index].stageEnd - connections[index].stageStart
-        let here = min(UInt64(staged), UInt64(header.length))
-        connections[index].stageStart += Int(here)
-        connections[index].refusedBytes = UInt64(header.length) - here
-        connections[index].refusedError = error
-        finishRefused(index)
+        refusePayload(index, header, request, complaint)
       } else {
-        dispatcher.refuse(request, error: error)
+        dispatcher.answer(request, complaint)
       }
+    case .refuseAndEnd(let complaint):
+      guard let request = allocateRequest(index, header) else { return false }
+      dispatcher.answer(request, complaint)
+      connections[index].phase = .draining
+      return false
     case .carryOut(let operation, let flags, let flushAfter):
       return begin(index, header, operation, flags, flushAfter: flushAfter)
     }
     return true
+  }
+
+  /// A request that needs nothing from the driver: its header is done with.
+  private func allocateRequest(_ index: Int32, _ header: RequestHeader) -> Int32? {
+    guard let request = allocateRequest(index) else { return nil }
+    dispatcher.requests[request].cookie = header.cookie
+    connections[index].stageStart += NBD.requestSize
+    return request
+  }
+
+  /// The payload comes all the same; it is taken, and then the client is told.
+  private func refusePayload(_ index: Int32, _ header: RequestHeader, _ request: Int32, _ complaint: Complaint) {
+    connections[index].isWriting = true
+    connections[index].receiving = request
+    connections[index].incoming = .refused
+    let staged = connections[index].stageEnd - connections[index].stageStart
+    let here = min(UInt64(staged), UInt64(header.length))
+    connections[index].stageStart += Int(here)
+    connections[index].refusedBytes = UInt64(header.length) - here
+    connections[index].complaint = complaint
+    finishRefused(index)
   }
 
   private func begin(
@@ -186,7 +214,7 @@ extension NBDServer {
     request.cookie = header.cookie
     request.offset = header.offset
     request.length = header.length
-    request.repliesWithPayload = operation == .read
+    if operation == .read { request.answer = .data }
     dispatcher.requests[number] = request
     connections[index].stageStart += NBD.requestSize
     connections[index].isWriting = operation == .write
@@ -210,6 +238,7 @@ extension NBDServer {
   // MARK: Negotiation
 
   /// Takes what the client says before transmission. A client that does not read its answers is not listened to.
+  @inline(never)
   func negotiate(_ index: Int32) {
     guard let negotiation = negotiations[Int(index)] else { return }
     while connections[index].phase == .negotiating,
@@ -226,8 +255,9 @@ extension NBDServer {
       markDirty(index)
       switch outcome {
       case .proceed: continue
-      case .serve(let unit):
+      case .serve(let unit, let agreement):
         connections[index].unit = UInt16(unit)
+        connections[index].agreement = agreement
         connections[index].phase = .transmission
       case .hangUp:
         connections[index].phase = .draining

@@ -14,33 +14,11 @@ final class SendParts {
   }
 }
 
-/// What a reply looks like on the wire.
-enum Reply {
-  static let largestHeader = 32
-
-  /// Bytes in front of the payload.
-  static func headerSize(_ request: Request) -> Int { NBD.simpleReplySize }
-
-  /// Bytes of payload behind the header.
-  static func payloadSize(_ request: Request) -> Int {
-    request.repliesWithPayload && request.error == 0 ? Int(request.length) : 0
-  }
-
-  /// Writes the header; always the same for the same request, so that it can be sent in pieces.
-  static func writeHeader(_ request: Request, at memory: UnsafeMutableRawPointer) {
-    memory.storeBytes(of: NBD.simpleReplyMagic.bigEndian, as: UInt32.self)
-    memory.storeBytes(of: request.error.bigEndian, toByteOffset: 4, as: UInt32.self)
-    memory.storeBytes(of: request.cookie.bigEndian, toByteOffset: 8, as: UInt64.self)
-  }
-}
-
 /// From payload memory to the socket. What a socket does not take stays where it is until it does.
 extension NBDServer {
   /// Sends as much as the socket takes.
   func send(_ index: Int32) {
-    if connections[index].isNegotiating, let negotiation = negotiations[Int(index)] {
-      guard sendNegotiation(index, negotiation) else { return }
-    }
+    guard !connections[index].isNegotiating || sendNegotiation(index) else { return }
     while !connections[index].replies.isEmpty {
       if connections[index].isBroken { return dropReplies(index) }
       let count = gather(index)
@@ -100,7 +78,9 @@ extension NBDServer {
   }
 
   /// Sends what the negotiation has to say. False: not all of it.
-  private func sendNegotiation(_ index: Int32, _ negotiation: Negotiation) -> Bool {
+  @inline(never)
+  private func sendNegotiation(_ index: Int32) -> Bool {
+    guard let negotiation = negotiations[Int(index)] else { return true }
     while !negotiation.output.bytes.isEmpty {
       let sent = negotiation.output.bytes.withUnsafeBytes { bytes in
         var part = bh_part(base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), length: bytes.count)
@@ -121,11 +101,16 @@ extension NBDServer {
     if error == Int(EAGAIN) || error == Int(EINTR) || error == Int(ENOBUFS) {
       connections[index].isSendBlocked = true
     } else {
-      // Gone, or gone half: what it has asked for is still carried out, but nobody is told.
-      connections[index].isBroken = true
-      if connections[index].isNegotiating { endNegotiation(index) }
-      if connections[index].phase == .negotiating { connections[index].phase = .draining }
-      dropReplies(index)
+      breakOff(index)
     }
+  }
+
+  /// Gone, or gone half: what it has asked for is still carried out, but nobody is told.
+  @inline(never)
+  private func breakOff(_ index: Int32) {
+    connections[index].isBroken = true
+    if connections[index].isNegotiating { endNegotiation(index) }
+    if connections[index].phase == .negotiating { connections[index].phase = .draining }
+    dropReplies(index)
   }
 }

@@ -10,13 +10,16 @@ import Protocol
 /// is to be hung up on, and nobody else notices. What it may take of what all share is bounded: requests by a limit for
 /// each connection, payload memory by throwing out clients that stall while others wait for it.
 ///
-/// Receiving is in `NBDServer+Receive.swift`, sending in `NBDServer+Send.swift`.
+/// Receiving is in `NBDServer+Receive.swift`, sending in `NBDServer+Send.swift`, who gets which memory in
+/// `NBDServer+Sharing.swift`.
 final class NBDServer {
   /// Requests that one connection may have under way. The kernel's client has 128.
   static let requestsPerConnection: Int32 = 128
-  /// Heartbeats without a byte in or out after which a client that holds payload memory others wait for is thrown out.
-  static let stallLimit: UInt32 = 10
 
+  /// Heartbeats, ten seconds of them but at least ten, without a byte in or out after which a client is thrown out that
+  /// holds payload memory others wait for, or is in the middle of its negotiation. A negotiation may take three times
+  /// that, however busily the client haggles.
+  let stallLimit: UInt32
   let loop: EventLoop
   let dispatcher: Dispatcher
   let allocator: PayloadAllocator
@@ -32,22 +35,35 @@ final class NBDServer {
   private let dirty: UnsafeMutablePointer<Int32>
   private var dirtyCount = 0
   /// Connections that wait with ``Connection/Wait/resources``, or for their own limit.
-  private var waiting = 0
-  private var nextTicket: UInt64 = 0
+  var waiting = 0
+  var nextTicket: UInt64 = 0
   /// Something that a connection may wait for was freed.
-  private var hasFreed = false
+  var hasFreed = false
+  /// The connection that is being resumed, -1 if none, and whether none waits for longer.
+  var resuming: Int32 = -1
+  var isFirstInLine = false
+  /// Bytes of payload memory that each connection can always have.
+  let share: Int
+  /// Bytes that connections can have beyond their shares, and those that they have.
+  let commonMemory: Int
+  var commonUsed = 0
   /// Counts heartbeats.
   var clock: UInt32 = 0
   private var listener: Int32 = -1
   private var listenerToken: EventLoop.Token?
 
   init(
-    loop: EventLoop, dispatcher: Dispatcher, payload: UnsafeMutableRawBufferPointer, connections capacity: Int
+    loop: EventLoop, dispatcher: Dispatcher, payload: UnsafeMutableRawBufferPointer, connections capacity: Int,
+    heartbeatMilliseconds: UInt32
   ) {
+    stallLimit = max(10, 10_000 / max(1, heartbeatMilliseconds))
     self.loop = loop
     self.dispatcher = dispatcher
     self.payload = payload.baseAddress!
     allocator = PayloadAllocator(size: payload.count)
+    let page = PayloadAllocator.pageSize
+    share = max(page, payload.count / 4 / capacity / page * page)
+    commonMemory = max(page, payload.count - share * capacity)
     connections = ConnectionTable(capacity: capacity)
     negotiations = Array(repeating: nil, count: capacity)
     sendParts = SendParts()
@@ -63,8 +79,8 @@ final class NBDServer {
     scratch.deallocate()
   }
 
-  /// Bytes of the largest READ or WRITE.
-  var maximumPayload: Int { min(NBD.maximumPayload, allocator.maximumExtent) }
+  /// Bytes of the largest READ or WRITE: the largest extent that fits into what is common to all connections.
+  var maximumPayload: Int { min(NBD.maximumPayload, allocator.largestExtent(within: commonMemory)) }
 
   /// Offers a unit, or offers it anew after it has changed.
   func setExport(_ export: Export, of unit: BlockUnit) {
@@ -108,7 +124,13 @@ final class NBDServer {
   }
 
   /// Takes a socket whose client begins with the negotiation. False where there is no room; the file is the caller's then.
+  ///
+  /// Those that were gone before it came are seen off first: what they have asked for is older than anything it may ask.
   func addClient(_ file: Int32) -> Bool {
+    for index in 0..<Int32(connections.capacity) where connections[index].phase != .free {
+      var state = pollfd(fd: connections[index].file, events: 0, revents: 0)
+      if !connections[index].hasHungUp, poll(&state, 1, 0) > 0 { serve(index, state.revents) }
+    }
     guard let index = add(file) else { return false }
     connections[index].phase = .negotiating
     connections[index].isNegotiating = true
@@ -119,9 +141,10 @@ final class NBDServer {
   }
 
   /// Takes a socket that is in transmission already: the other end is for the kernel.
-  func addTransmission(_ file: Int32, unit: Int, isKernel: Bool) -> Bool {
+  func addTransmission(_ file: Int32, unit: Int, isKernel: Bool, agreement: Agreement = []) -> Bool {
     guard let index = add(file) else { return false }
     connections[index].phase = .transmission
+    connections[index].agreement = agreement
     connections[index].unit = UInt16(unit)
     connections[index].isKernel = isKernel
     watch(index)
@@ -132,13 +155,17 @@ final class NBDServer {
     guard let index = connections.allocate() else { return nil }
     connections[index].file = file
     connections[index].lastProgress = clock
+    connections[index].since = clock
     return index
   }
 
+  @inline(never)
   private func watch(_ index: Int32) {
     connections[index].events = wantedEvents(index)
-    connections[index].token = loop.watch(connections[index].file, events: connections[index].events) {
-      [unowned self] events in self.serve(index, events)
+    // Called for each event: a checked reference would be counted each time. Connections end before the server does.
+    let server = Unmanaged.passUnretained(self)
+    connections[index].token = loop.watch(connections[index].file, events: connections[index].events) { events in
+      server._withUnsafeGuaranteedRef { $0.serve(index, events) }
     }
   }
 
@@ -151,6 +178,8 @@ final class NBDServer {
     }
     if connections[index].phase == .negotiating { negotiate(index) }
     if connections[index].phase == .transmission, connections[index].wait == .none { receive(index) }
+    // Nobody waits for an answer, and what would be read later could undo what others write until then.
+    if connections[index].hasHungUp, connections[index].wait != .none { return close(index) }
     settle(index)
   }
 
@@ -189,6 +218,7 @@ final class NBDServer {
   }
 
   /// Ends a connection, whatever it is doing.
+  @inline(never)
   func close(_ index: Int32) {
     let connection = connections[index]
     if let token = connection.token { loop.remove(token) }
@@ -199,6 +229,7 @@ final class NBDServer {
     }
     dispatcher.forget(connection: index) { [self] request in release(request) }
     if connection.wait != .none { waiting -= 1 }
+    commonUsed -= max(0, connections[index].held - share)
     if connection.isNegotiating { endNegotiation(index) }
     // It may still be in the list of those with something to send, and must not get into it twice.
     let isDirty = connections[index].isDirty
@@ -207,6 +238,7 @@ final class NBDServer {
     if connection.isKernel { Log.info("a connection of the kernel's block device ended") }
   }
 
+  @inline(never)
   func endNegotiation(_ index: Int32) {
     connections[index].isNegotiating = false
     negotiations[Int(index)] = nil
@@ -227,74 +259,21 @@ final class NBDServer {
     }
     connections[index].requests += 1
     dispatcher.requests[request].connection = index
+    dispatcher.requests[request].isStructured = connections[index].agreement.contains(.structuredReplies)
     return request
   }
 
   /// Gives a request and its payload back.
   func release(_ request: Int32) {
     let extent = dispatcher.requests[request].extent
-    if extent >= 0 { allocator.free(extent) }
     let connection = dispatcher.requests[request].connection
+    if extent >= 0 {
+      if connection >= 0 { changeHeld(connection, by: -allocator.size(of: extent)) }
+      allocator.free(extent)
+    }
     if connection >= 0 { connections[connection].requests -= 1 }
     dispatcher.requests.free(request)
     hasFreed = true
-  }
-
-  /// Payload memory for a connection, or nil: it waits then. Nobody overtakes those that wait already.
-  @inline(__always)
-  func allocatePayload(_ index: Int32, _ bytes: Int) -> Int32? {
-    let isFirst = waiting == 0 || index == resuming
-    guard isFirst, let extent = allocator.allocate(bytes) else {
-      suspend(index, .resources)
-      return nil
-    }
-    return extent
-  }
-
-  /// The connection that is being resumed, -1 if none.
-  private var resuming: Int32 = -1
-
-  private func suspend(_ index: Int32, _ wait: Connection.Wait) {
-    if connections[index].wait == .none {
-      waiting += 1
-      // One that is resumed and has to wait on keeps its place.
-      if index != resuming {
-        connections[index].ticket = nextTicket
-        nextTicket += 1
-      }
-    }
-    connections[index].wait = wait
-  }
-
-  /// Lets those go on that wait for what was freed. Returns whether any did.
-  func resume() -> Bool {
-    guard hasFreed, waiting > 0 else { return false }
-    hasFreed = false
-    var worked = false
-    for index in 0..<Int32(connections.capacity) where connections[index].wait == .ownLimit {
-      if connections[index].requests < Self.requestsPerConnection { worked = resume(index) || worked }
-    }
-    while let index = firstWaiting(), resume(index) { worked = true }
-    return worked
-  }
-
-  private func resume(_ index: Int32) -> Bool {
-    resuming = index
-    connections[index].wait = .none
-    waiting -= 1
-    receive(index)
-    resuming = -1
-    let goesOn = connections[index].phase != .transmission || connections[index].wait == .none
-    settle(index)
-    return goesOn
-  }
-
-  private func firstWaiting() -> Int32? {
-    var first: Int32?
-    for index in 0..<Int32(connections.capacity) where connections[index].wait == .resources {
-      if first.map({ connections[index].ticket < connections[$0].ticket }) ?? true { first = index }
-    }
-    return first
   }
 
   // MARK: Replies
@@ -341,16 +320,15 @@ final class NBDServer {
     if let listenerToken { loop.setEvents(POLLIN, for: listenerToken) }
     for index in 0..<Int32(connections.capacity) {
       let connection = connections[index]
-      guard connection.phase != .free, !connection.isKernel, clock &- connection.lastProgress >= Self.stallLimit else {
-        continue
-      }
+      guard connection.phase != .free, !connection.isKernel else { continue }
+      let isStill = clock &- connection.lastProgress >= stallLimit
       // One that waits for its turn cannot help it; one that neither reads nor finishes its sentence can.
       let holds = connection.isSendBlocked || connection.receiving >= 0
-      if holds && waiting > 0 {
+      if isStill, holds, isAnyWaiting(besides: index) {
         Log.warning("client \(index) stalls while others wait for memory: hanging up")
         close(index)
-      } else if connection.phase == .negotiating {
-        Log.info("client \(index) does not go on with its negotiation: hanging up")
+      } else if connection.isNegotiating, isStill || clock &- connection.since >= 3 * stallLimit {
+        Log.info("client \(index) does not come to an end with its negotiation: hanging up")
         close(index)
       }
     }

@@ -8,7 +8,7 @@ final class Negotiation {
     /// More bytes are wanted.
     case proceed
     /// The client has chosen a unit: send the output, then serve.
-    case serve(unit: Int)
+    case serve(unit: Int, Agreement)
     /// Send the output, then hang up.
     case hangUp
   }
@@ -26,6 +26,8 @@ final class Negotiation {
   static let largestOption = 8192
   /// A client that haggles for longer than so many options is not going to buy.
   static let mostOptions = 256
+  /// The most queries of one option; there is one context.
+  static let mostQueries = 64
 
   private let exports: [Export]
   private var expectation = Expectation.clientFlags
@@ -33,6 +35,11 @@ final class Negotiation {
   private var input: [UInt8] = []
   private var options = 0
   private var omitsZeroes = false
+  private var isStructured = false
+  /// The unit of which the metadata context was selected last.
+  private var allocationUnit: Int?
+  /// Units whose block size the client has asked for.
+  private var knownBlockSizes: Set<Int> = []
   /// Bytes for the client; the caller takes them away as it sends them.
   var output = NBDWriter()
 
@@ -105,28 +112,46 @@ final class Negotiation {
     switch option {
     case NBD.Option.exportName: return exportName(data)
     case NBD.Option.abort:
+      // Data that comes with it is ignored, by the book.
       reply(option, NBD.OptionReply.ack)
       return .hangUp
     case NBD.Option.list: return list(data)
     case NBD.Option.info, NBD.Option.go: return info(option, data)
+    case NBD.Option.structuredReply:
+      guard data.left == 0 else { return refuse(option, NBD.OptionReply.invalid, Self.hasData) }
+      isStructured = true
+      return answer(option, NBD.OptionReply.ack)
+    case NBD.Option.listMetaContext, NBD.Option.setMetaContext: return metaContext(option, data)
+    case NBD.Option.startTLS where data.left > 0: return refuse(option, NBD.OptionReply.invalid, Self.hasData)
+    // STARTTLS among them: a Unix socket, or a socket pair, is as private as its file permissions.
     default: return answer(option, NBD.OptionReply.unsupported)
     }
   }
+
+  private func agreement(on export: Export) -> Agreement {
+    var agreement = Agreement()
+    if isStructured { agreement.insert(.structuredReplies) }
+    if isStructured, allocationUnit == export.unit { agreement.insert(.allocation) }
+    return agreement
+  }
+
+  private func find(_ name: String) -> Export? { exports.first { $0.isMeant(by: name) } }
 
   // MARK: Options
 
   private func exportName(_ data: NBDReader) -> Outcome {
     var data = data
-    let name = data.text(data.left)
-    guard let export = exports.first(where: { $0.isMeant(by: name) }) else { return .hangUp }
+    // A client that is not told the block size is served all the same: it gets EINVAL for what it must not ask.
+    guard let export = find(data.text(data.left)) else { return .hangUp }
+    let agreement = agreement(on: export)
     output.put(export.size)
-    output.put(export.flags.rawValue)
+    output.put(export.flags(agreement).rawValue)
     if !omitsZeroes { output.putZeroes(124) }
-    return .serve(unit: export.unit)
+    return .serve(unit: export.unit, agreement)
   }
 
   private func list(_ data: NBDReader) -> Outcome {
-    guard data.left == 0 else { return answer(NBD.Option.list, NBD.OptionReply.invalid) }
+    guard data.left == 0 else { return refuse(NBD.Option.list, NBD.OptionReply.invalid, Self.hasData) }
     for export in exports {
       var body = NBDWriter()
       body.put(UInt32(export.name.utf8.count))
@@ -139,29 +164,36 @@ final class Negotiation {
 
   private func info(_ option: UInt32, _ data: NBDReader) -> Outcome {
     var data = data
-    guard data.left >= 6 else { return answer(option, NBD.OptionReply.invalid) }
-    let length = Int(data.get(UInt32.self))
-    guard length <= data.left - 2 else { return answer(option, NBD.OptionReply.invalid) }
-    let name = data.text(length)
-    let count = Int(data.get(UInt16.self))
-    guard data.left == 2 * count else { return answer(option, NBD.OptionReply.invalid) }
-    guard let export = exports.first(where: { $0.isMeant(by: name) }) else {
-      return answer(option, NBD.OptionReply.unknownExport)
+    guard let name = data.string(), data.left >= 2 else {
+      return refuse(option, NBD.OptionReply.invalid, Self.malformed)
     }
-    var body = NBDWriter()
-    body.put(NBD.Info.export)
-    body.put(export.size)
-    body.put(export.flags.rawValue)
-    reply(option, NBD.OptionReply.info, body)
+    let count = Int(data.get(UInt16.self))
+    guard data.left == 2 * count else { return refuse(option, NBD.OptionReply.invalid, Self.malformed) }
+    guard let export = find(name) else { return refuse(option, NBD.OptionReply.unknownExport, Self.unknownExport) }
     // Each at most once, whatever a client repeats.
     var asked: Set<UInt16> = []
     for _ in 0..<count { asked.insert(data.get(UInt16.self)) }
+    if asked.contains(NBD.Info.blockSize) { knownBlockSizes.insert(export.unit) }
+    let isRefused = export.needsBlockSizeKnown && !knownBlockSizes.contains(export.unit)
+    if isRefused { asked = [NBD.Info.blockSize] }
+
+    if !isRefused {
+      var body = NBDWriter()
+      body.put(NBD.Info.export)
+      body.put(export.size)
+      body.put(export.flags(agreement(on: export)).rawValue)
+      reply(option, NBD.OptionReply.info, body)
+    }
     for item in [NBD.Info.name, NBD.Info.description, NBD.Info.blockSize] where asked.contains(item) {
       reply(option, NBD.OptionReply.info, describe(export, item))
     }
+    if isRefused {
+      // It was told already, to save it asking.
+      return refuse(option, NBD.OptionReply.blockSizeRequired, "this export has blocks of \(export.blockSize) bytes")
+    }
     guard option == NBD.Option.go else { return answer(option, NBD.OptionReply.ack) }
     reply(option, NBD.OptionReply.ack)
-    return .serve(unit: export.unit)
+    return .serve(unit: export.unit, agreement(on: export))
   }
 
   private func describe(_ export: Export, _ item: UInt16) -> NBDWriter {
@@ -178,7 +210,56 @@ final class Negotiation {
     return body
   }
 
+  private func metaContext(_ option: UInt32, _ data: NBDReader) -> Outcome {
+    var data = data
+    let isSetting = option == NBD.Option.setMetaContext
+    // What was selected before is gone, even if this fails.
+    if isSetting { allocationUnit = nil }
+    guard isStructured else {
+      return refuse(option, NBD.OptionReply.invalid, "structured replies have to be negotiated first")
+    }
+    guard let name = data.string(), data.left >= 4 else {
+      return refuse(option, NBD.OptionReply.invalid, Self.malformed)
+    }
+    let count = Int(data.get(UInt32.self))
+    // Each query takes four bytes at least: a count that cannot be is noticed before anything is done for it.
+    guard count <= data.left / 4 else { return refuse(option, NBD.OptionReply.invalid, Self.malformed) }
+    guard count <= Self.mostQueries else { return refuse(option, NBD.OptionReply.tooBig, "too many queries") }
+    var matches = count == 0 && !isSetting
+    for _ in 0..<count {
+      guard let query = data.string() else { return refuse(option, NBD.OptionReply.invalid, Self.malformed) }
+      switch query {
+      case NBD.allocationContext: matches = true
+      // Wildcards select nothing; what is not known, or no name at all, is ignored.
+      case "base:", "": matches = matches || !isSetting
+      default: break
+      }
+    }
+    guard data.left == 0 else { return refuse(option, NBD.OptionReply.invalid, Self.malformed) }
+    guard let export = find(name) else { return refuse(option, NBD.OptionReply.unknownExport, Self.unknownExport) }
+    if matches {
+      var body = NBDWriter()
+      body.put(isSetting ? NBD.allocationContextID : 0)
+      body.put(NBD.allocationContext)
+      reply(option, NBD.OptionReply.metaContext, body)
+      if isSetting { allocationUnit = export.unit }
+    }
+    return answer(option, NBD.OptionReply.ack)
+  }
+
   // MARK: Replies
+
+  private static let hasData = "this option has no data"
+  private static let malformed = "the lengths in the option's data do not fit each other"
+  private static let unknownExport = "there is no export of this name"
+
+  /// An error, with a text for people.
+  private func refuse(_ option: UInt32, _ type: UInt32, _ text: String) -> Outcome {
+    var body = NBDWriter()
+    body.put(text)
+    reply(option, type, body)
+    return expectOption()
+  }
 
   /// The last reply to an option.
   private func answer(_ option: UInt32, _ type: UInt32) -> Outcome {

@@ -75,6 +75,19 @@ final class PayloadAllocator {
     return page
   }
 
+  /// Bytes of an extent for `bytes`.
+  @inline(__always)
+  func size(for bytes: Int) -> Int { Self.pageSize << Self.order(bytes) }
+
+  /// Bytes of an extent that was handed out.
+  @inline(__always)
+  func size(of page: Int32) -> Int { Self.pageSize << Int(blocks[Int(page)] & Self.orderMask) }
+
+  /// Bytes of the largest extent of at most `bytes`.
+  func largestExtent(within bytes: Int) -> Int {
+    min(maximumExtent, 1 << (Int.bitWidth - 1 - max(Self.pageSize, bytes).leadingZeroBitCount))
+  }
+
   /// Gives an extent back.
   func free(_ page: Int32) {
     let mark = blocks[Int(page)]

@@ -1,11 +1,23 @@
 import Protocol
 
+/// What a success is answered with.
+enum Answer: UInt8 {
+  /// That it is done.
+  case nothing
+  /// READ: its payload.
+  case data
+  /// BLOCK_STATUS: one extent.
+  case extent
+}
+
 /// One request of a client, from its header to its reply.
 struct Request {
   enum State: UInt8 {
     case free
     /// Being made; its payload, if there is any, is coming in from the client.
     case receiving
+    /// Waits for older requests that change what it wants to read or change.
+    case blocked
     /// Waits for slots; some of its parts may be with the driver.
     case pending
     /// All that is to be done is with the driver.
@@ -32,8 +44,13 @@ struct Request {
   var next: Int32 = -1
   /// Parts that the driver has.
   var parts: Int32 = 0
-  /// The first error, or 0: a number of ``NBD/ErrorCode``.
+  /// The error that it ends with, or 0: a number of ``NBD/ErrorCode``.
   var error: UInt32 = 0
+  var complaint = Complaint.none
+  /// Byte of the unit where the first error is, if ``complaint`` is of the device.
+  var errorOffset: UInt64 = 0
+  /// Of a flush: ``UnitDurability/changes`` when the driver was given it.
+  var covers: UInt64 = 0
   /// The client's name for it.
   var cookie: UInt64 = 0
   /// Bytes from the beginning of the unit.
@@ -42,8 +59,23 @@ struct Request {
   var length: UInt32 = 0
   /// Bytes that were given to parts.
   var issued: UInt32 = 0
-  /// Whether a READ's payload goes into its reply.
-  var repliesWithPayload = false
+  /// What success is answered with.
+  var answer = Answer.nothing
+  /// Whether the client reads chunks.
+  var isStructured = false
+  /// BLOCK_STATUS: the state of the range, see ``AllocationExtent``.
+  var allocation: UInt32 = 0
+  /// Where it is in the ``ChangeTable``, -1 if it is not.
+  var change: Int32 = -1
+  /// Older changes that it waits for.
+  var blockers: Int32 = 0
+  /// Counts accepted requests.
+  var arrival: UInt64 = 0
+
+  /// First byte behind its range.
+  var end: UInt64 { offset + UInt64(length) }
+  /// Whether it changes what is read.
+  var isChange: Bool { operation == .write || operation == .writeZeroes || operation == .discard }
 }
 
 /// A list of requests, linked through ``Request/next``.

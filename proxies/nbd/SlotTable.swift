@@ -68,6 +68,13 @@ final class SlotTable {
     return count
   }
 
+  /// Whether any slot holds a part.
+  @inline(__always)
+  var isInFlight: Bool {
+    for queue in 0..<queues where freeCounts[queue] < slots { return true }
+    return false
+  }
+
   /// A queue with a free slot, `preferred` if it has one.
   @inline(__always)
   func queue(preferred: Int) -> Int? {

@@ -43,9 +43,14 @@ public struct Bar {
   private let windows: UnsafeMutablePointer<Window>
   private let count: Int
   private let mediator: UnsafeMutablePointer<BarMediator>?
+  /// The word that says when an emulated device wants its bell; nil: a real device.
+  private let bellWanted: UnsafeMutableRawPointer?
+  private let bell: Int32
 
   /// A BAR with the given windows; a window without memory needs a mediator. The small table is never freed.
-  public init(windows: [Window], mediator: BarMediator? = nil) {
+  /// - Parameter bell: the eventfd that tells an emulated device of a write, if ``DriverFile/bellWantedOffset`` says that
+  ///   it has to be told.
+  public init(windows: [Window], mediator: BarMediator? = nil, bell: Int32? = nil) {
     precondition(mediator != nil || windows.allSatisfy { $0.base != nil }, "a window has memory or a mediator")
     self.windows = .allocate(capacity: max(1, windows.count))
     self.windows.initialize(from: windows, count: windows.count)
@@ -55,6 +60,19 @@ public struct Bar {
       place.initialize(to: value)
       return place
     }
+    let place = windows.first { $0.holds(DriverFile.bellWantedOffset, 4) }.flatMap { window in
+      window.base.map { $0 + (DriverFile.bellWantedOffset - window.offset) }
+    }
+    bellWanted = bell == nil ? nil : place
+    self.bell = bell ?? -1
+  }
+
+  /// The write must be seen before the word is read: the device sets it, and then looks at its registers once more.
+  @inline(__always)
+  private func ring(_ offset: Int) {
+    guard let bellWanted else { return }
+    bh_full_fence()
+    if bh_mmio_read32(bellWanted) >> UInt32(offset >> 2 & 31) & 1 != 0 { EventDescriptor.signal(bell) }
   }
 
   /// Whether `width` bytes at `offset` lie in one granted range.
@@ -94,21 +112,25 @@ public struct Bar {
   public func write(_ register: Register<UInt8>, _ value: UInt8) {
     guard let place = place(register.offset, 1) else { return mediated(register.offset, 1, UInt64(value)) }
     bh_mmio_write8(place, value)
+    ring(register.offset)
   }
 
   public func write(_ register: Register<UInt16>, _ value: UInt16) {
     guard let place = place(register.offset, 2) else { return mediated(register.offset, 2, UInt64(value)) }
     bh_mmio_write16(place, value)
+    ring(register.offset)
   }
 
   public func write(_ register: Register<UInt32>, _ value: UInt32) {
     guard let place = place(register.offset, 4) else { return mediated(register.offset, 4, UInt64(value)) }
     bh_mmio_write32(place, value)
+    ring(register.offset)
   }
 
   public func write(_ register: Register<UInt64>, _ value: UInt64) {
     guard let place = place(register.offset, 8) else { return mediated(register.offset, 8, value) }
     bh_mmio_write64(place, value)
+    ring(register.offset)
   }
 
   private func mediated(_ offset: Int, _ width: Int) -> UInt64 {

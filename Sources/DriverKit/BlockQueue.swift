@@ -69,12 +69,17 @@ public struct BlockQueue {
       do throws(VirtqueueError) {
         guard let available = try state.pointee.ring.nextAvailable() else { return nil }
         head = available
-      } catch { throw DriverFailure(.protocolError, "queue \(index): \(error)") }
+      } catch { throw failure(error) }
       if let request = take(head) {
         state.pointee.counters.requests &+= 1
         return request
       }
     }
+  }
+
+  @inline(never)
+  private func failure(_ error: VirtqueueError) -> DriverFailure {
+    DriverFailure(.protocolError, "queue \(index): \(error)")
   }
 
   private func take(_ head: UInt16) -> BlockRequest? {
@@ -98,6 +103,7 @@ public struct BlockQueue {
     do throws(VirtqueueError) { return try state.pointee.ring.copyChain(from: head, into: room) } catch { return 0 }
   }
 
+  @inline(never)
   private func refuse(_ head: UInt16, _ statusOffset: Int?, _ reason: BlockRequestError) {
     state.pointee.counters.malformed &+= 1
     if state.pointee.malformedLog.permits() {

@@ -8,7 +8,7 @@ extension Device {
     let rings = try map(DriverFile.rings, 0, max(1, queues) * queueLayout(of: grant).stride, "rings")
     let arena = try map(DriverFile.arena, 0, Int(grant.arenaSize), "DMA memory")
     return Device(
-      grant: grant, control: control, bars: try mapBars(grant.bars),
+      grant: grant, control: control, bars: try mapBars(grant),
       arena: DMAMemory(pointer: arena, address: AddressMap.arena, length: Int(grant.arenaSize)), rings: rings,
       interrupts: (0..<Int32(grant.interrupts)).map { DriverFile.interrupts + $0 },
       kicks: (0..<Int32(queues)).map { DriverFile.kicks + $0 }, calls: (0..<Int32(queues)).map { DriverFile.calls + $0 }
@@ -16,13 +16,15 @@ extension Device {
   }
 
   /// The jail's filter permits just this on the device file: each granted range, from its beginning.
-  private static func mapBars(_ ranges: [BarRange]) throws(DriverFailure) -> [Bar?] {
+  private static func mapBars(_ grant: DeviceGrant) throws(DriverFailure) -> [Bar?] {
     var windows = [[Bar.Window]](repeating: [], count: 6)
-    for range in ranges {
+    for range in grant.bars {
       let base = try map(DriverFile.device, range.fileOffset, Int(range.length), "BAR \(range.bar)")
       windows[Int(range.bar)].append(Bar.Window(offset: Int(range.offset), length: Int(range.length), base: base))
     }
-    return windows.map { $0.isEmpty ? nil : Bar(windows: $0) }
+    return windows.enumerated().map { number, windows in
+      windows.isEmpty ? nil : Bar(windows: windows, bell: grant.hasBell && number == 0 ? DriverFile.bell : nil)
+    }
   }
 
   /// Maps for as long as the process lives.

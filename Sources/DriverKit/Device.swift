@@ -46,7 +46,10 @@ public final class Device {
     }
   }
 
-  deinit { for queue in queues { queue.release() } }
+  deinit {
+    for queue in queues { queue.release() }
+    events.deallocate()
+  }
 
   static func queueLayout(of grant: DeviceGrant) -> SlottedQueueLayout {
     SlottedQueueLayout(

@@ -2,7 +2,9 @@ import CBulkhead
 import Glibc
 
 /// What the driver's one loop waits for: the control socket, the interrupts, the kicks. Made once, in this order.
-final class EventTable {
+///
+/// A value without references, so that using it counts none; its owner deallocates it.
+struct EventTable {
   private let entries: UnsafeMutablePointer<pollfd>
   private let count: Int
 
@@ -15,7 +17,7 @@ final class EventTable {
     }
   }
 
-  deinit { entries.deallocate() }
+  func deallocate() { entries.deallocate() }
 
   /// Waits at most `nanoseconds` (< 0: until something happens) and resets the eventfds that were signalled.
   /// - Returns: whether the control socket has something to say.
@@ -27,7 +29,11 @@ final class EventTable {
   private func wait(_ nanoseconds: Nanoseconds, _ count: Int) -> Bool {
     let ready = bh_ppoll(entries, UInt64(count), nanoseconds)
     guard ready > 0 else { return false }
-    for index in 1..<max(1, count) where entries[index].revents != 0 { EventDescriptor.drain(entries[index].fd) }
+    var index = 1
+    while index < count {
+      if entries[index].revents != 0 { EventDescriptor.drain(entries[index].fd) }
+      index += 1
+    }
     return entries[0].revents != 0
   }
 }

@@ -7,7 +7,9 @@ final class ServiceLoop<Driver: BlockDriver> {
   private let driver: Driver
   private let queues: UnsafeMutableBufferPointer<BlockQueue>
   private let vectors: Int
-  private let spin: Nanoseconds
+  /// The device is quick, or it is not; so is the broker. Whether looking on pays is learned for each of them.
+  private var completionSpin: AdaptiveSpin
+  private var requestSpin: AdaptiveSpin
   /// How often the loop slept.
   private(set) var sleeps: UInt64 = 0
 
@@ -20,7 +22,8 @@ final class ServiceLoop<Driver: BlockDriver> {
     queues = .allocate(capacity: device.queues.count)
     _ = queues.initialize(from: device.queues)
     vectors = device.interruptCount
-    spin = Nanoseconds(device.grant.spinMicroseconds) * 1000
+    completionSpin = AdaptiveSpin(limit: Nanoseconds(device.grant.spinMicroseconds) * 1000)
+    requestSpin = completionSpin
   }
 
   deinit { queues.deallocate() }
@@ -33,27 +36,22 @@ final class ServiceLoop<Driver: BlockDriver> {
   /// Serves until the broker says stop.
   func run() throws(DriverFailure) {
     var rounds: UInt = 0
-    var busyUntil: Nanoseconds = 0
-    var worked = true
     while !device.isStopping {
       let found = try round()
       rounds &+= 1
       if rounds % Self.roundsBetweenTurns == 0 { try turn(waiting: 0) }
       if found {
-        worked = true
-        continue
+        completionSpin.found()
+        requestSpin.found()
+      } else if !looksOn() {
+        try sleep()
       }
-      if spin > 0 {
-        let now = monotonicNow()
-        if worked { busyUntil = now + spin }
-        worked = false
-        if now < busyUntil {
-          bh_cpu_relax()
-          continue
-        }
-      }
-      try sleep()
     }
+  }
+
+  private func looksOn() -> Bool {
+    for queue in queues where queue.outstanding > 0 { return completionSpin.looksOn() }
+    return requestSpin.looksOn()
   }
 
   /// Looks everywhere once: at the device first, which makes room for requests.
@@ -78,14 +76,15 @@ final class ServiceLoop<Driver: BlockDriver> {
     guard !device.isStopping else { return }
     let next = device.timers.next
     sleeps &+= 1
-    try turn(waiting: next == .max ? -1 : max(0, next - monotonicNow()))
+    try turn(waiting: next == .max ? -1 : max(0, next - bh_monotonic_coarse_ns()))
   }
 
   /// Waits at most so long, then gives the broker's messages and the timers their turn.
   private func turn(waiting nanoseconds: Nanoseconds) throws(DriverFailure) {
     if device.events.wait(nanoseconds) { try device.converse() }
     guard device.timers.next != .max else { return }
-    let now = monotonicNow()
+    // Timers watch over devices: a few milliseconds are no matter, and the exact clock can be slow.
+    let now = bh_monotonic_coarse_ns()
     while let timer = device.timers.take(at: now) { try driver.timer(timer) }
     flush()
   }

@@ -29,17 +29,18 @@ public struct SlottedQueueLayout: Sendable, Hashable {
   public let queue: VirtqueueLayout
   public let slots: Int
   public let slotSize: Int
+  /// Bytes from the beginning of the queue to its first slot. Stored, as it is wanted for each request.
+  public let slotsOffset: Int
+  /// Bytes from one queue to the next; whole pages.
+  public let stride: Int
 
   public init(queueSize: Int, slots: Int, slotSize: Int) {
     queue = VirtqueueLayout(size: queueSize)
     self.slots = slots
     self.slotSize = slotSize
+    slotsOffset = roundedToPages(queue.byteCount)
+    stride = slotsOffset + roundedToPages(slots * slotSize)
   }
-
-  /// Bytes from the beginning of the queue to its first slot.
-  public var slotsOffset: Int { roundedToPages(queue.byteCount) }
-  /// Bytes from one queue to the next; whole pages.
-  public var stride: Int { slotsOffset + roundedToPages(slots * slotSize) }
 }
 
 /// One entry of the descriptor table (virtio 1.2 section 2.7.5), as a copy in private memory.

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import DriverKit
@@ -59,5 +60,35 @@ import Testing
     #expect(bar.read(Register<UInt64>(0x20)) == 0x208)
     bar.write(Register<UInt16>(0x30), 7)
     #expect(log.writes == [[0x30, 2, 7]])
+  }
+
+  /// An emulated device hears of every kind of write, but only while it says that it has to.
+  @Test func writesRingTheBellWhereItIsWanted() throws {
+    let bell = try EventDescriptor.make()
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 8192, alignment: 4096)
+    defer { memory.deallocate() }
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: 8192)
+    let window = Bar.Window(offset: 0, length: 8192, base: memory)
+    let bar = Bar(windows: [window], bell: bell.number)
+    func writeAll(_ bar: Bar) -> UInt64 {
+      bar.write(Register<UInt8>(0), 1)
+      bar.write(Register<UInt16>(2), 1)
+      bar.write(Register<UInt32>(4), 1)
+      bar.write(Register<UInt64>(8), 1)
+      _ = bar.read(Register<UInt32>(4))
+      return EventDescriptor.drain(bell.number)
+    }
+    #expect(writeAll(bar) == 0)
+    // Of double words 0, 0, 1 and 2 all, then just the last, then the others.
+    for (wanted, rings) in [(UInt32(7), UInt64(4)), (4, 1), (3, 3), (0xFFFF_FFF8, 0)] {
+      memory.storeBytes(of: wanted, toByteOffset: DriverFile.bellWantedOffset, as: UInt32.self)
+      #expect(writeAll(bar) == rings)
+    }
+    // A device that is gone reads as all ones; ringing does no harm.
+    memory.storeBytes(of: .max, toByteOffset: DriverFile.bellWantedOffset, as: UInt32.self)
+    #expect(writeAll(bar) == 4)
+    #expect(writeAll(Bar(windows: [window])) == 0, "a real device has no such word")
+    let part = Bar(windows: [Bar.Window(offset: 0, length: 4096, base: memory)], bell: bell.number)
+    #expect(writeAll(part) == 0, "the word was not granted")
   }
 }

@@ -44,6 +44,9 @@ final class FakeController {
   var queueLimit: UInt32 = 64
   var namespaces: [UInt32] = [1]
   var metadataSize: UInt32 = 0
+  /// What Identify says instead of the truth.
+  var claimedBlockShift: Int?
+  var claimedBlocks: UInt64?
   var deallocation: UInt8 = 9
 
   init(memories: [FakeMemory], blocks: Int, blockShift: Int = FakeController.blockShift) {

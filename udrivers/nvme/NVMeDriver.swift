@@ -11,7 +11,11 @@ public final class NVMeDriver: BlockDriver {
 
   public let device: Device
   /// Nil until ``start()``.
-  public internal(set) var controller: Controller?
+  public internal(set) var controller: Controller? {
+    didSet { adminQueue = controller.map { Unmanaged.passUnretained($0) } }
+  }
+  /// The controller, for a look at its admin queue that counts no reference.
+  private var adminQueue: Unmanaged<Controller>?
   let timeout: Nanoseconds
   let queueLimit: Int
 
@@ -62,6 +66,7 @@ public final class NVMeDriver: BlockDriver {
         + "NVMe \(version >> 16).\(version >> 8 & 0xff)")
     let units = try findUnits(controller, identity)
     try makeQueues(controller)
+    try checkBlockSizes()
     return units
   }
 
@@ -182,7 +187,7 @@ public final class NVMeDriver: BlockDriver {
 
   public func interrupt(_ vector: Int) throws(DriverFailure) -> Bool {
     var found = false
-    if vector == 0, let controller, controller.pollAdmin() { found = true }
+    if vector == 0, let adminQueue, adminQueue._withUnsafeGuaranteedRef({ $0.pollAdmin() }) { found = true }
     for index in 0..<queueCount where queues[index].vector == vector {
       if drain(queues + index) { found = true }
     }
@@ -215,11 +220,19 @@ public final class NVMeDriver: BlockDriver {
       guard slot.pointee.request.type == .writeZeroes else { return finish(index, on: target, errno: 0) }
       return issue(index, on: target)
     }
+    failed(index, status, on: target)
+  }
+
+  /// Out of line, as what follows is no part of a command that goes well.
+  @inline(never)
+  private func failed(_ index: Int, _ status: CommandStatus, on target: UnsafeMutablePointer<IOQueue>) {
+    let slot = target.pointee.commands[index]
     if shouldRetry(slot, status) { return issue(index, on: target) }
     reportError(status, slot.pointee.request, retries: slot.pointee.retries)
     finish(index, on: target, errno: status.errno)
   }
 
+  @inline(never)
   private func reportUnknown(_ completion: CompletionEntry, _ queue: UInt16) {
     unknownCompletions &+= 1
     guard errorLog.permits() else { return }

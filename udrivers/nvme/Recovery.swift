@@ -18,6 +18,7 @@ extension NVMeDriver {
   private var abortTicks: UInt32 { UInt32(min(timeout, 5_000_000_000) / tickLength) + 1 }
 
   /// The watchdog runs only while something is in flight: an idle driver has no timer.
+  @inline(never)
   func startWatching() {
     isWatching = true
     device.setTimer(Self.watchdog, after: tickLength, every: tickLength)
@@ -32,7 +33,15 @@ extension NVMeDriver {
       isWatching = false
       return
     }
-    if try controller.status().isFatal { return try recover(controller, "the controller reports a fatal error") }
+    let status = try controller.status()
+    if status.isFatal { return try recover(controller, "the controller reports a fatal error") }
+    // Power failed, or somebody else reset it. Its configuration space has to be set up anew, too.
+    guard status.isReady else {
+      throw DriverFailure(
+        .deviceError,
+        "the controller is no longer ready, with \(inFlight) commands in flight: it lost power or was reset",
+        deviceStatus: status.rawValue)
+    }
     if try abortOverdue(controller) { try recover(controller, "a command did not return after its abort") }
   }
 

@@ -46,8 +46,8 @@ extension BrokerSession {
 
   /// A vector that storms is switched off; what the driver makes of that is its business.
   private func watchInterrupts() {
-    guard let interruptWatch else { return }
-    for vector in storms.storms(interruptWatch.read(), now: monotonicNow()) {
+    guard let interrupts else { return }
+    for vector in storms.storms(interrupts.read(), now: monotonicNow()) {
       do throws(Failure) {
         try device.backing.setInterrupt(device.interruptKind, vector: vector, eventfd: nil)
       } catch {

@@ -17,7 +17,7 @@ public final class BrokerSession: ProxyHost {
   let proxy: any Proxy
   /// The payload memfd, for drivers that map it.
   let payloadFile: Int32
-  let interruptWatch: InterruptWatch?
+  let interrupts: (any InterruptCounts)?
   var storms: StormDetector
   var driver: DriverSession?
   private var ledger = ViolationLedger()
@@ -29,23 +29,25 @@ public final class BrokerSession: ProxyHost {
   /// - Throws: ``Failure`` when the device lacks what the configuration grants.
   init(
     _ configuration: BrokerConfiguration, backing: any DeviceBacking, payloadFile: Int32, proxy: any Proxy,
-    link: SupervisorLink, loop: EventLoop, interruptWatch: InterruptWatch?
+    link: SupervisorLink, loop: EventLoop, interrupts: (any InterruptCounts)?
   ) throws(Failure) {
     self.configuration = configuration
     self.loop = loop
     self.link = link
     self.proxy = proxy
     self.payloadFile = payloadFile
-    self.interruptWatch = interruptWatch
+    self.interrupts = interrupts
     device = try DeviceSession(backing, configuration)
     storms = StormDetector(limit: configuration.interruptLimit, vectors: device.vectors)
     proxy.attach(to: self)
+    backing.onAccessFault = { [weak self] in self?.violated(.dmaFault, $0) }
   }
 
   /// Tells the supervisor that a driver may come, and listens to it.
   func start() {
     link.watch { [unowned self] in self.receiveCommands() }
-    loop.poll { [unowned self] in self.proxy.poll() }
+    // Called in each turn of the loop: what is held already need not be counted each time.
+    loop.poll { [proxy] in proxy.poll() }
     link.send(.configured)
   }
 
@@ -92,7 +94,8 @@ public final class BrokerSession: ProxyHost {
     storms.restart()
     proxy.driverAttached()
     let (grant, files) = world.launchGrant(
-      device: device.backing.deviceFile, payload: configuration.mapsPayload ? payloadFile : nil)
+      device: device.backing.deviceFile, payload: configuration.mapsPayload ? payloadFile : nil,
+      bell: device.backing.bell)
     do throws(Failure) {
       try ControlChannel<JailMessage, DriverMessage>(socket: socket)
         .send(.launch(grant), generation: generation, files: files)
@@ -131,6 +134,7 @@ public final class BrokerSession: ProxyHost {
       ignore(driver)
       proxy.driverGone()
       try device.quiesce(driver.world)
+      if device.hasForgotten { proxy.deviceForgot() }
       self.driver = nil
       Log.info("driver \(generation) is gone, the device is at rest")
     }

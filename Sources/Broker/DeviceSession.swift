@@ -18,9 +18,14 @@ final class DeviceSession {
   let vectors: Int
   private let bars: [BarRange]
   let filter: ConfigFilter
+  /// Between ``admit(queueLayout:)`` and ``cutOff()``: bus master is on, as far as we know.
+  private var isAdmitted = false
+  /// Whether the device has lost its configuration under the last driver: its power failed, or it was gone for a while.
+  /// What it had in a volatile cache is lost then.
+  private(set) var hasForgotten = false
 
   /// Looks at the device and puts it at rest.
-  /// - Throws: ``Failure`` `broker-interrupts`, `broker-bars`, and any `vfio-` failure.
+  /// - Throws: ``Failure`` `broker-interrupts`, `broker-bars`, and any of the backing.
   init(_ backing: any DeviceBacking, _ configuration: BrokerConfiguration) throws(Failure) {
     self.backing = backing
     self.configuration = configuration
@@ -75,6 +80,7 @@ final class DeviceSession {
       try backing.wireInterrupts(interruptKind, eventfds: world.interrupts.numbers)
       try backing.setMemoryEnable(true)
       try backing.setBusMaster(true)
+      (isAdmitted, hasForgotten) = (true, false)
     } catch {
       try quiesce(world)
       throw error
@@ -84,11 +90,18 @@ final class DeviceSession {
 
   /// Ends the device's DMA at once. The rest of the way out waits until the driver's process is gone.
   func cutOff() {
+    if isAdmitted {
+      isAdmitted = false
+      // Nobody but us turns bus mastering off; all ones is a device that is not there.
+      let command = (try? backing.readConfig(offset: 0x04, width: .word)) ?? 0xFFFF
+      hasForgotten = command & 0xFFFF == 0xFFFF || command & 1 << 2 == 0
+      if hasForgotten { Log.warning("\(backing.address) has lost its configuration: power failed, or it was gone") }
+    }
     do throws(Failure) { try backing.setBusMaster(false) } catch { Log.warning("cutting off the device: \(error)") }
   }
 
   /// Takes the device from a driver whose process is gone. The memory of `world` may be freed afterwards.
-  /// - Throws: `vfio-unmap`: the memory must not be freed, and the broker must leave so that the kernel takes all down.
+  /// - Throws: `-unmap` of the backing: the memory must not be freed, and the broker must leave so that the kernel takes all down.
   func quiesce(_ world: DriverWorld) throws(Failure) {
     cutOff()
     do throws(Failure) { try backing.disableInterrupts(interruptKind) } catch {
@@ -103,13 +116,13 @@ final class DeviceSession {
   /// driver's own reset have to do.
   private func reset() throws(Failure) {
     do throws(Failure) { try backing.reset() } catch {
-      guard error.code == "vfio-no-reset" else { throw error }
+      guard error.says(.noReset) else { throw error }
       Log.warning("\(backing.address) has no reset method: relying on bus master off and on the driver's own reset")
     }
   }
 
   /// What a driver is told of the device.
-  /// - Throws: any `vfio-` failure.
+  /// - Throws: any failure of the backing.
   func grant() throws(Failure) -> DeviceGrant {
     let ids = try backing.readConfig(offset: 0x00, width: .dword)
     let subsystem = try backing.readConfig(offset: 0x2C, width: .dword)
@@ -119,6 +132,7 @@ final class DeviceSession {
       subsystemVendor: UInt16(subsystem & 0xFFFF), subsystem: UInt16(subsystem >> 16),
       revision: UInt8(truncatingIfNeeded: revision), interrupts: UInt8(vectors), queues: configuration.queues,
       queueSize: configuration.queueSize, arenaSize: configuration.arenaSize, payloadSize: configuration.payloadSize,
-      payloadMapped: configuration.mapsPayload, spinMicroseconds: configuration.spinMicroseconds, bars: bars)
+      payloadMapped: configuration.mapsPayload, spinMicroseconds: configuration.spinMicroseconds, bars: bars,
+      hasBell: backing.bell != nil)
   }
 }

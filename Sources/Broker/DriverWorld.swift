@@ -35,12 +35,13 @@ final class DriverWorld {
   }
 
   /// The message that gives the driver its files, and the files in its order.
-  func launchGrant(device: Int32, payload: Int32?) -> (LaunchGrant, files: [Int32]) {
+  func launchGrant(device: Int32, payload: Int32?, bell: Int32?) -> (LaunchGrant, files: [Int32]) {
     var numbers = [DriverFile.rings, DriverFile.arena, DriverFile.device]
     var files = [rings.file.number, arena.file.number, device]
-    if let payload {
-      numbers.append(DriverFile.payload)
-      files.append(payload)
+    for (number, file) in [(DriverFile.payload, payload), (DriverFile.bell, bell)] {
+      guard let file else { continue }
+      numbers.append(number)
+      files.append(file)
     }
     for (first, descriptors) in [
       (DriverFile.interrupts, interrupts), (DriverFile.kicks, kicks), (DriverFile.calls, calls),

@@ -4,7 +4,7 @@ import Platform
 
 /// Sees how often each vector of the device interrupts, from `/proc/interrupts`, the only place where the kernel counts
 /// interrupts that go to an eventfd. The file is opened before the broker is confined.
-final class InterruptWatch {
+final class InterruptWatch: InterruptCounts {
   /// The most bytes that are read at once, and in all: about 300 bytes a line with 20 processors.
   private static let chunk = 16384
   private static let limit = 4 << 20

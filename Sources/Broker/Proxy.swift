@@ -33,6 +33,9 @@ public protocol Proxy: AnyObject {
   /// The memory of the queues goes away, and the driver can no longer be believed anything. May be called twice.
   func driverGone()
 
+  /// The device lost its power, and with it whatever it had not yet made durable. Called after ``driverGone()``.
+  func deviceForgot()
+
   /// Closes the outlets. What is not done is answered with an error.
   func shutdown()
 
@@ -44,6 +47,11 @@ public protocol Proxy: AnyObject {
 
   /// Called with each heartbeat.
   func tick()
+}
+
+extension Proxy {
+  /// Most devices keep nothing.
+  public func deviceForgot() {}
 }
 
 /// Why a driver's word is not accepted.

@@ -2,40 +2,26 @@ import CBulkhead
 import Glibc
 import Platform
 
-/// Where the blocks of a namespace are: part of a file, or memory. Offsets are in bytes from the start of the namespace
-/// and are checked by the caller.
+/// Where the blocks of a namespace are: part of a file. A file that cannot shrink is mapped and used as memory. Offsets
+/// are in bytes from the start of the namespace and are checked by the caller.
 struct BlockMedia: ~Copyable {
-  /// -1 for memory.
   private let file: Int32
   private let fileOffset: Int64
+  /// Where the namespace begins in a mapping of the file, or nil.
   private let memory: UnsafeMutableRawPointer?
   let size: Int
   /// Whether a flush waits for the disk that holds the file.
   private let syncs: Bool
 
-  /// Anonymous memory, zeroed.
-  /// - Throws: `emulated-memory`.
-  init(memory size: Int) throws(Failure) {
-    guard let base = bh_image_memory(size) else {
-      throw Failure("emulated-memory", "reserve \(size) bytes for the emulated disk", errno: ENOMEM)
-    }
-    memory = base
-    file = -1
-    fileOffset = 0
-    self.size = size
-    syncs = false
-  }
-
-  /// `size` bytes of `file` from `offset`. The file is the caller's and stays open as long as this is in use.
-  init(file: Int32, offset: Int64, size: Int, syncs: Bool) {
+  /// `size` bytes of `file` from `offset`. File and mapping are the caller's and stay as long as this is in use.
+  /// - Parameter mapping: the whole file, or nil to read and write it.
+  init(file: Int32, mapping: UnsafeMutableRawPointer?, offset: Int, size: Int, syncs: Bool) {
     self.file = file
-    fileOffset = offset
-    memory = nil
+    fileOffset = Int64(offset)
+    memory = mapping.map { $0 + offset }
     self.size = size
     self.syncs = syncs
   }
-
-  deinit { if let memory { bh_image_free(memory, size) } }
 
   /// From media to memory; false for an I/O error.
   func read(into parts: UnsafePointer<bh_part>, _ count: Int, at offset: Int, length: Int) -> Bool {
@@ -75,22 +61,13 @@ struct BlockMedia: ~Copyable {
 
   /// Makes the range read as zeroes; `punch` gives its room back where that is possible.
   func zero(at offset: Int, length: Int, punch: Bool) -> Bool {
-    guard let memory else {
-      let start = fileOffset + Int64(offset)
-      if bh_image_zero(file, start, Int64(length), punch ? 1 : 0) == 0 { return true }
-      return writeZeroes(at: offset, length: length)
+    // A write is quicker than a system call for what is small; holes are made of whole pages in any case.
+    if let memory, !punch || length < pageSize {
+      (memory + offset).initializeMemory(as: UInt8.self, repeating: 0, count: length)
+      return true
     }
-    let start = memory + offset
-    let firstPage = roundedToPages(offset)
-    let lastPage = (offset + length) & ~(pageSize - 1)
-    if punch, firstPage < lastPage {
-      start.initializeMemory(as: UInt8.self, repeating: 0, count: firstPage - offset)
-      bh_image_forget(memory + firstPage, lastPage - firstPage)
-      (memory + lastPage).initializeMemory(as: UInt8.self, repeating: 0, count: offset + length - lastPage)
-    } else {
-      start.initializeMemory(as: UInt8.self, repeating: 0, count: length)
-    }
-    return true
+    if bh_image_zero(file, fileOffset + Int64(offset), Int64(length), punch ? 1 : 0) == 0 { return true }
+    return writeZeroes(at: offset, length: length)
   }
 
   /// For filesystems that cannot zero a range by themselves.

@@ -1,7 +1,7 @@
 import VFIO
 
 /// An access that the software IOMMU stopped. Nothing was transferred.
-public struct EmulatedFault: Sendable, Equatable {
+public struct EmulatedFault: Sendable, Equatable, CustomStringConvertible {
   public enum Reason: String, Sendable {
     /// No byte of it lies in an arena.
     case outside
@@ -24,4 +24,13 @@ public struct EmulatedFault: Sendable, Equatable {
   public var queue: UInt16?
   /// The command's identifier, if a command did it.
   public var command: UInt16?
+
+  public var description: String {
+    var text =
+      "\(access.contains(.deviceWrites) ? "write" : "read") of \(length) bytes at 0x\(String(address, radix: 16))"
+    text += ": \(reason.rawValue)"
+    if let queue { text += ", queue \(queue)" }
+    if let command { text += ", command \(command)" }
+    return text
+  }
 }

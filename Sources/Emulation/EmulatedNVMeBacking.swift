@@ -6,17 +6,14 @@ import VFIO
 /// An emulated NVMe controller behind the device seam, with an IOMMU in software.
 ///
 /// It lives on the thread of its ``EventLoop``. A driver maps ``deviceFile``, writes registers and doorbells as plain
-/// memory, and then adds one to ``bell``; where the 32-bit word at ``bellWantedOffset`` of BAR 0 is 0 it may leave that
-/// out, because the controller is looking anyway. The word must be read after the write, with a full barrier between.
+/// memory, and then adds one to ``bell``, if the word at `DriverFile.bellWantedOffset` of BAR 0 wants to hear of the write;
+/// while the controller is looking anyway it does not.
 public final class EmulatedNVMeBacking: DeviceBacking {
   public let address: String
   /// A sealed memfd with the registers and the doorbells of BAR 0.
   public let deviceFile: Int32
   /// An eventfd: whoever wrote a register or a doorbell signals it.
-  public let bell: Int32
-  /// Where BAR 0 says whether the bell is needed: behind the doorbells, where the vendor has room (NVMe 1.4 section 3.1).
-  public static let bellWantedOffset = RegisterOffset.bellWanted
-
+  public let bell: Int32?
   /// BAR 0: a page of registers, a page of doorbells, a page each for the MSI-X table and the pending bits.
   private static let barSize = 0x4000
   private static let tableOffset = 0x2000
@@ -32,12 +29,19 @@ public final class EmulatedNVMeBacking: DeviceBacking {
   private var wiredCount = 0
   private var isClosed = false
 
+  /// Opens the medium itself; see ``init(_:medium:loop:)``.
+  public convenience init(_ options: EmulationOptions, loop: EventLoop) throws(Failure) {
+    try self.init(options, medium: options.openMedium(), loop: loop)
+  }
+
   /// Makes the device and puts it on the loop. It is at rest: bus master and memory decoding are off.
+  /// - Parameter medium: what ``EmulationOptions/openMedium()`` gave, here or in another process.
   /// - Throws: `emulated-image`, `emulated-memory`, `memfd`, `mmap`, `eventfd`.
-  public init(_ options: EmulationOptions, loop: EventLoop) throws(Failure) {
+  public init(_ options: EmulationOptions, medium: consuming Descriptor, loop: EventLoop) throws(Failure) {
     memory = try SharedMemory(name: "bulkhead-emulated-bar", size: RegisterMemory.size)
     bellFile = try EventDescriptor.make()
-    controller = try NVMeController(options, registers: RegisterMemory(base: memory.mapping.base), loop: loop)
+    controller = try NVMeController(
+      options, medium: medium, registers: RegisterMemory(base: memory.mapping.base), loop: loop)
     config = EmulatedConfigSpace(
       vectors: options.vectors, tableOffset: Self.tableOffset, pendingOffset: Self.pendingOffset)
     address = options.address
@@ -46,7 +50,7 @@ public final class EmulatedNVMeBacking: DeviceBacking {
     self.loop = loop
     controller.onPowerCycle = { [weak self] in self?.setCommand(0) }
     let hook = controller.hook
-    let bell = bell
+    let bell = bellFile.number
     bellToken = loop.watch(bell) { _ in
       EventDescriptor.drain(bell)
       _ = hook.poll()
@@ -133,10 +137,12 @@ public final class EmulatedNVMeBacking: DeviceBacking {
 
   /// A function-level reset: everything but the contents of the write cache, which keeps its power, and the command
   /// register, which the kernel restores after a reset.
-  /// - Throws: `emulated-reset` while the device is gone.
+  /// - Throws: `emulated-gone` while the device is gone.
   public func reset() throws(Failure) {
     try opened()
-    guard !controller.isVanished else { throw gone("reset") }
+    guard !controller.isVanished else {
+      throw Failure("emulated-gone", "reset \(address): registers read as all ones", errno: EIO)
+    }
     controller.powerOn()
   }
 
@@ -158,15 +164,11 @@ public final class EmulatedNVMeBacking: DeviceBacking {
     }
   }
 
-  private func gone(_ verb: String) -> Failure {
-    Failure("emulated-gone", "\(verb) \(address): registers read as all ones", errno: EIO)
-  }
-
-  /// A device that is gone ignores this, and does no DMA from then on in any case.
+  /// A device that is gone ignores this, and does no DMA until it is back. That it is gone is for the driver to notice,
+  /// as with a real one.
   private func setCommand(_ bit: UInt32, _ enabled: Bool) throws(Failure) {
     try opened()
     setCommand(enabled ? config.command | bit : config.command & ~bit)
-    if enabled, controller.isVanished { throw gone("enable") }
   }
 
   private func setCommand(_ value: UInt32) {
@@ -185,6 +187,17 @@ extension EmulatedNVMeBacking {
   public var faults: [EmulatedFault] { controller.iommu.faults }
   /// All accesses that the IOMMU stopped.
   public var faultCount: UInt64 { controller.iommu.faultCount }
+  /// Those that the device was not kept from by bus mastering being off: a real device makes none then.
+  public var onAccessFault: ((String) -> Void)? {
+    get { nil }
+    set {
+      guard let newValue else {
+        onFault = nil
+        return
+      }
+      onFault = { fault in if fault.reason != .busMasterOff { newValue("\(fault)") } }
+    }
+  }
   /// Called at each of them, on the loop's thread.
   public var onFault: ((EmulatedFault) -> Void)? {
     get { controller.iommu.onFault }
@@ -192,6 +205,8 @@ extension EmulatedNVMeBacking {
   }
   /// Commands that were fetched since the device was made.
   public var commandCount: UInt64 { controller.commandCount }
+  /// Interrupts that each vector has sent since the device was made.
+  public var interruptCounts: [UInt64] { (0..<controller.vectorCount).map { controller.signals[$0] } }
   /// Interrupts that were sent since the device was made.
   public var interruptCount: UInt64 { controller.interruptCount }
   /// Whether the device is gone.

@@ -3,13 +3,14 @@ import Platform
 extension EmulationOptions {
   /// The options that ``init(parsing:)`` knows.
   static let names = [
-    "file", "size", "lba", "namespaces", "queues", "entries", "vectors", "cache", "journal", "atomic", "readonly",
+    "name", "file", "size", "lba", "namespaces", "queues", "entries", "vectors", "cache", "journal", "atomic",
+    "readonly",
     "sync", "spin", "seed", "serial", "misbehave",
   ]
 
   /// Reads `nvme,name=value,...`. A comma in a value is written twice.
   ///
-  /// `file=PATH`, `size=BYTES` (K, M, G, T), `lba=512|4096`, `namespaces=N`, `queues=N`, `entries=N`, `vectors=N`,
+  /// `name=NAME`, `file=PATH`, `size=BYTES` (K, M, G, T), `lba=512|4096`, `namespaces=N`, `queues=N`, `entries=N`, `vectors=N`,
   /// `cache=on|off`, `journal=on|off`, `atomic=BLOCKS`, `readonly=on|off`, `sync=on|off`, `spin=TIME`, `seed=N`,
   /// `serial=TEXT`, and any number of `misbehave=KIND:NAME=VALUE:...` (see ``Misbehaviour/init(parsing:)``).
   /// - Throws: ``Failure`` `emulation-option`, whose step quotes what was not understood.
@@ -40,6 +41,9 @@ extension EmulationOptions {
 
   private mutating func take(_ option: OptionText) throws(Failure) {
     switch option.name {
+    case "name":
+      guard !option.value.isEmpty else { throw option.refused("a name") }
+      name = option.value
     case "file":
       guard !option.value.isEmpty else { throw option.refused("a path") }
       file = option.value

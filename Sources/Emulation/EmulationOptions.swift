@@ -5,7 +5,9 @@ import Platform
 ///
 /// As text: `nvme,file=disk.img,size=64M,lba=4096,misbehave=lost-interrupt:every=50`. See ``init(parsing:)``.
 public struct EmulationOptions: Sendable, Equatable {
-  /// The backing file, made if it is not there; nil: memory, which is gone with the process.
+  /// What the administrator calls it; nothing the device knows.
+  public var name: String?
+  /// The backing file, made if it is not there; nil: memory, which is gone with the last process that has it open.
   public var file: String?
   /// Bytes of each namespace. Nil: the file's size, shared by the namespaces; 64 MiB for memory.
   public var size: Int?
@@ -46,38 +48,45 @@ public struct EmulationOptions: Sendable, Equatable {
 }
 
 extension EmulationOptions {
-  /// Opens the file and sees how large each namespace is; -1 for memory.
-  /// - Throws: `emulated-image`.
-  func openImage() throws(Failure) -> (file: Int32, size: Int) {
-    guard let file else { return (-1, size ?? Self.defaultSize) }
+  /// Opens what holds the blocks: the file, made and lengthened where that is needed, or a memfd. An exclusive lock is on
+  /// the file (a shared one if it is read-only) as long as it is open in any process.
+  ///
+  /// The medium can be handed to another process, with ``textWithoutFile``, and outlives it.
+  /// - Throws: `emulated-image`, `memfd`.
+  public func openMedium() throws(Failure) -> Descriptor {
+    guard let file else {
+      let size = (size ?? Self.defaultSize) * namespaces
+      return Descriptor(
+        owning: try checked(
+          bh_memfd_sealed("bulkhead-emulated-disk", UInt64(size)), "memfd", "create a disk of \(size) bytes"))
+    }
     let step = "use \(file) as an emulated disk"
-    let descriptor = Descriptor(
-      owning: try checked(bh_image_open(file, readOnly ? 1 : 0), "emulated-image", step))
+    let descriptor = Descriptor(owning: try checked(bh_image_open(file, readOnly ? 1 : 0), "emulated-image", step))
     let found = Int(try checked(bh_image_size(descriptor.number), "emulated-image", step, hint: "not a regular file"))
-    var each = found / namespaces / blockSize * blockSize
-    if let size {
-      each = size
-      if found < size * namespaces {
-        guard !readOnly else {
-          throw Failure("emulated-image", "\(step): it has \(found) bytes, \(size * namespaces) are wanted")
-        }
-        try checked(bh_image_resize(descriptor.number, Int64(size * namespaces)), "emulated-image", step)
-      }
+    try checked(
+      bh_image_lock(descriptor.number, readOnly ? 1 : 0), "emulated-image", step, hint: "somebody else uses it")
+    if let size, found < size * namespaces, !readOnly {
+      try checked(bh_image_resize(descriptor.number, Int64(size * namespaces)), "emulated-image", step)
     }
-    guard each > 0 else {
-      throw Failure("emulated-image", "\(step): it is too small", hint: "say size=, such as size=64M")
-    }
-    return (descriptor.release(), each)
+    _ = try namespaceSize(of: descriptor.number)
+    return descriptor
   }
 
-  func makeStore(file: Int32, size: Int, index: Int) throws(Failure) -> BlockStore {
-    if file < 0 {
-      return try BlockStore(
-        BlockMedia(memory: size), blockSize: blockSize, atomicBlocks: atomicBlocks, journaled: journal && cache,
-        isReadOnly: readOnly)
+  /// How large each namespace on a medium is, in bytes.
+  /// - Throws: `emulated-image` for a medium that is too small.
+  func namespaceSize(of medium: Int32) throws(Failure) -> Int {
+    let step = "use \(file ?? "the medium") as an emulated disk"
+    let found = Int(try checked(bh_image_size(medium), "emulated-image", step, hint: "not a regular file"))
+    guard let size else {
+      let each = found / namespaces / blockSize * blockSize
+      guard each > 0 else {
+        throw Failure("emulated-image", "\(step): it is too small", hint: "say size=, such as size=64M")
+      }
+      return each
     }
-    let media = BlockMedia(file: file, offset: Int64(index) * Int64(size), size: size, syncs: sync)
-    return try BlockStore(
-      media, blockSize: blockSize, atomicBlocks: atomicBlocks, journaled: journal && cache, isReadOnly: readOnly)
+    guard found / namespaces >= size else {
+      throw Failure("emulated-image", "\(step): it has \(found) bytes, \(size * namespaces) are wanted")
+    }
+    return size
   }
 }

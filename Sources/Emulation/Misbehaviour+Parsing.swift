@@ -102,7 +102,7 @@ extension Misbehaviour {
 }
 
 extension Misbehaviour.Kind {
-  fileprivate var happensOnce: Bool {
+  var happensOnce: Bool {
     switch self {
     case .stall, .vanish, .fatal, .powerLoss: true
     default: false

@@ -18,7 +18,10 @@ extension NVMeController {
     let completionQueue = Int(submissions[queue].completionQueue)
     var taken = 0
     while taken < Self.batch, submissions[queue].exists, submissions[queue].head != tail {
-      guard hasRoom(completionQueue) else { break }
+      guard hasRoom(completionQueue) else {
+        isWaitingForRoom = true
+        break
+      }
       iommu.queue = UInt16(queue)
       iommu.command = nil
       let head = submissions[queue].head
@@ -110,6 +113,7 @@ extension NVMeController {
   func signal(_ vector: Int) {
     guard vector < vectorCount, vectors[vector] >= 0, iommu.isBusMaster else { return }
     interruptCount &+= 1
+    signals[vector] &+= 1
     EventDescriptor.signal(vectors[vector])
   }
 

@@ -8,11 +8,24 @@ extension NVMeController {
     isVanished = false
     registers.fill(0)
     bellWanted = BellWanted.all
+    configuration = ControllerConfiguration(rawValue: 0)
+    resetController()
+    showRegisters()
+  }
+
+  /// Puts into BAR 0 what is to be read there: ones while the device does not answer.
+  func showRegisters() {
+    guard isMemoryEnabled, !isVanished else { return registers.fill(0xFF) }
+    registers.fill(0)
     registers.store(RegisterOffset.bellWanted, bellWanted)
     registers.store64(RegisterOffset.cap, ControllerCapabilities.value(queueEntries: options.queueEntries))
     registers.store(RegisterOffset.vs, ControllerCapabilities.version)
-    configuration = ControllerConfiguration(rawValue: 0)
-    resetController()
+    registers.store(RegisterOffset.cc, configuration.rawValue)
+    registers.store(RegisterOffset.csts, status)
+    for queue in 0...queueCount {
+      registers.store(RegisterMemory.submissionDoorbell(queue), submissions[queue].head)
+      registers.store(RegisterMemory.completionDoorbell(queue), completions[queue].head)
+    }
   }
 
   /// What CC.EN = 0 does (section 7.3.2): all queues go, ASQ, ACQ and AQA stay.

@@ -25,6 +25,8 @@ final class NVMeController {
   let iommu = SoftwareIOMMU()
   let namespaces: UnsafeMutablePointer<BlockStore>
   let namespaceCount: Int
+  /// Namespaces that were initialized.
+  private var made = 0
   /// Index 0 is the admin queue; I/O queues are 1...queueCount.
   let submissions: UnsafeMutablePointer<SubmissionQueue>
   let completions: UnsafeMutablePointer<CompletionQueue>
@@ -32,6 +34,8 @@ final class NVMeController {
   /// The eventfd of each vector, -1 for none.
   let vectors: UnsafeMutablePointer<Int32>
   let vectorCount: Int
+  /// How often each vector was signalled.
+  let signals: UnsafeMutablePointer<UInt64>
   /// The entry that is being executed, out of the driver's reach.
   let entry = UnsafeMutableRawPointer.allocate(byteCount: NVMeCommand.size, alignment: 64)
   /// One page for data structures on their way.
@@ -49,8 +53,8 @@ final class NVMeController {
   /// CC.EN is 1 and CSTS.RDY stays 0.
   var isRefusing = false
   var isVanished = false
-  /// PCI command register bit 1: off, and nothing that is written here arrives.
-  var isMemoryEnabled = false
+  /// PCI command register bit 1: off, and BAR 0 answers nothing but ones, whatever is written there.
+  var isMemoryEnabled = false { didSet { if isMemoryEnabled != oldValue { showRegisters() } } }
   /// Counts resets, so that what was planned before one does not happen after it.
   var epoch: UInt64 = 0
   var features = Features()
@@ -66,15 +70,20 @@ final class NVMeController {
   var onPowerCycle: () -> Void = {}
   /// When work was last found, for spinning.
   var lastWork: Nanoseconds = 0
-  var bellWanted: UInt32 = BellWanted.all
+  var bellWanted = BellWanted.all
+  /// A command was left in its queue because there was no room for its completion.
+  var isWaitingForRoom = false
   /// What the loop's closures call; emptied when the controller goes.
   let hook = Hook()
 
-  /// A file that outlives the namespaces.
-  private let image: Int32
+  /// What holds the blocks of all namespaces, and its mapping if it is a memfd; they outlive the namespaces.
+  private let medium: Descriptor
+  private let mapping: MappedMemory?
 
-  /// - Throws: `emulated-image`, `emulated-memory`.
-  init(_ options: EmulationOptions, registers: RegisterMemory, loop: EventLoop) throws(Failure) {
+  /// - Throws: `emulated-image`, `emulated-memory`, `mmap`.
+  init(
+    _ options: EmulationOptions, medium: consuming Descriptor, registers: RegisterMemory, loop: EventLoop
+  ) throws(Failure) {
     self.options = options
     self.loop = loop
     self.registers = registers
@@ -86,39 +95,47 @@ final class NVMeController {
     completions.initialize(repeating: CompletionQueue(), count: queueCount + 1)
     vectors = .allocate(capacity: vectorCount)
     vectors.initialize(repeating: -1, count: vectorCount)
+    signals = .allocate(capacity: vectorCount)
+    signals.initialize(repeating: 0, count: vectorCount)
     armed = options.misbehaviours.map(ArmedMisbehaviour.init)
     generator = SeededGenerator(seed: options.seed)
     namespaces = .allocate(capacity: options.namespaces)
-    let (file, size) = try options.openImage()
-    image = file
-    var made = 0
-    do throws(Failure) {
-      while made < options.namespaces {
-        let store = try options.makeStore(file: file, size: size, index: made)
-        (namespaces + made).initialize(to: store)
-        made += 1
-      }
-    } catch {
-      namespaceCount = made
-      throw error
+    namespaceCount = options.namespaces
+    let size = try options.namespaceSize(of: medium.number)
+    var base: UnsafeMutableRawPointer?
+    if bh_image_is_sealed(medium.number) == 1 {
+      let mapped = try MappedMemory(file: medium.number, length: roundedToPages(size * options.namespaces))
+      base = mapped.base
+      mapping = consume mapped
+    } else {
+      mapping = nil
     }
-    namespaceCount = made
+    self.medium = medium
+    while made < namespaceCount {
+      let media = BlockMedia(
+        file: self.medium.number, mapping: base, offset: made * size, size: size, syncs: options.sync)
+      (namespaces + made).initialize(
+        to: try BlockStore(
+          media, blockSize: options.blockSize, atomicBlocks: options.atomicBlocks,
+          journaled: options.journal && options.cache, isReadOnly: options.readOnly))
+      made += 1
+    }
     hook.controller = Unmanaged.passUnretained(self)
     powerOn()
   }
 
   deinit {
     hook.controller = nil
-    namespaces.deinitialize(count: namespaceCount)
+    namespaces.deinitialize(count: made)
     namespaces.deallocate()
     submissions.deallocate()
     completions.deallocate()
     vectors.deallocate()
+    signals.deallocate()
     entry.deallocate()
     scratch.deallocate()
     parts.deallocate()
     held.deallocate()
-    if image >= 0 { Descriptor.close(image) }
   }
 
   /// Looks at the registers and the queues and does what there is to do; returns whether there was anything.
@@ -129,6 +146,7 @@ final class NVMeController {
     }
     guard isMemoryEnabled else { return false }
     var worked = false
+    isWaitingForRoom = false
     let wanted = registers.load(RegisterOffset.cc)
     if wanted != configuration.rawValue {
       configure(ControllerConfiguration(rawValue: wanted))
@@ -149,23 +167,24 @@ final class NVMeController {
 
   /// What the event loop calls before it sleeps; true: not yet.
   ///
-  /// While it spins the driver need not ring: `bellWanted` tells it so. Before the loop may sleep the flag is set, then
-  /// everything is looked at again.
+  /// While it finds work the driver need not ring, because the loop comes back: `bellWanted` tells it so. Before the loop
+  /// may sleep the flag is set, then everything is looked at again.
   func poll() -> Bool {
-    let worked = service()
-    if worked || (options.spin > 0 && !isVanished && bellWanted == 0) {
-      if options.spin == 0 { return worked }
-      let now = monotonicNow()
-      if worked { lastWork = now }
-      if now - lastWork < options.spin {
-        wantBell(0)
-        return true
-      }
+    if service() {
+      if options.spin > 0 { lastWork = monotonicNow() }
+      wantBell(BellWanted.none)
+      return true
     }
-    guard bellWanted != BellWanted.all else { return worked }
-    wantBell(BellWanted.all)
-    bh_full_fence()
-    return service() || worked
+    if options.spin > 0, bellWanted == BellWanted.none, !isVanished, monotonicNow() - lastWork < options.spin {
+      return true
+    }
+    while true {
+      let wanted = isWaitingForRoom ? BellWanted.all : BellWanted.submissions
+      guard bellWanted != wanted else { return false }
+      wantBell(wanted)
+      bh_full_fence()
+      if service() { return true }
+    }
   }
 
   private func wantBell(_ value: UInt32) {
@@ -192,10 +211,14 @@ final class Hook {
   func poll() -> Bool { controller?._withUnsafeGuaranteedRef { $0.poll() } ?? false }
 }
 
-/// The vendor's register behind the doorbells: whether a write needs the bell.
+/// The vendor's register behind the doorbells: which writes need the bell (`DriverFile.bellWantedOffset`).
 enum BellWanted {
-  /// Ring for every write.
-  static let all: UInt32 = 1
+  static let none: UInt32 = 0
+  /// While the controller waits for room in a completion queue.
+  static let all: UInt32 = .max
+  /// CC, number 5, and the submission queues' doorbells, which have even numbers. That a completion was taken is of no
+  /// interest before there is no room for another; the doorbells that share CC's number ring in vain.
+  static let submissions: UInt32 = 0x5555_5575
 }
 
 /// A command that happens later.

@@ -1,5 +1,6 @@
 import CBulkhead
 import Platform
+import Protocol
 
 /// Offsets of the controller registers (NVMe 1.4 section 3.1).
 enum RegisterOffset {
@@ -16,7 +17,7 @@ enum RegisterOffset {
   /// Submission queue y: + 8 y; its completion queue's head: + 8 y + 4 (CAP.DSTRD = 0).
   static let doorbells = 0x1000
   /// Ours, behind the doorbells where the specification leaves room to the vendor: which writes want the bell rung.
-  static let bellWanted = 0x1FFC
+  static let bellWanted = DriverFile.bellWantedOffset
 }
 
 /// CAP (section 3.1.1).

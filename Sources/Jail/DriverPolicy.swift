@@ -6,9 +6,15 @@ extension SeccompPolicy {
   /// Swift executable really does (seen with strace); the rest of the kernel does not exist for it.
   ///
   /// The filter is on before exec, so it also has the one `execveat` of the driver itself.
-  /// - Parameter ranges: what may be mapped of the VFIO device file.
-  public static func driver(mapping ranges: [BarRange]) -> SeccompPolicy {
-    SeccompPolicy(title: "driver", rules: waiting + files + ranges.map(mapOfBar) + memory + runtime)
+  /// - Parameters:
+  ///   - ranges: what may be mapped of the VFIO device file.
+  ///   - hasBell: whether the device is emulated and wants to be told of writes to its registers.
+  public static func driver(mapping ranges: [BarRange], hasBell: Bool = false) -> SeccompPolicy {
+    let bell = SeccompRule(
+      "write", [.file(DriverFile.bell, "bell")],
+      because: "tells an emulated device that a register was written; a real device's driver has no bell")
+    return SeccompPolicy(
+      title: "driver", rules: waiting + files + (hasBell ? [bell] : []) + ranges.map(mapOfBar) + memory + runtime)
   }
 
   /// Waiting: the driver's event loop.

@@ -15,15 +15,15 @@ public struct JailArguments: Equatable, Sendable {
   public static let usageStatus: Int32 = 64
 
   public static let usage = """
-    usage: bulkhead-jail --uid N [--memlock BYTES] [--address-space BYTES] [--hostname NAME] -- NAME [ARGUMENT...]
+    usage: bulkhead-jail --uid N|--unprivileged [--memlock BYTES] [--address-space BYTES] [--hostname NAME] -- NAME [ARGUMENT...]
            bulkhead-jail --print-policy
     """
 
   /// Users below this one belong to the system and to people.
   public static let lowestUser: UInt32 = 1000
 
-  /// The driver's user and group outside the jail.
-  public var user: UInt32 = 0
+  /// The driver's user and group outside the jail; nil: those of the caller, who is not root.
+  public var user: UInt32?
   /// Bytes that the driver may lock in memory.
   public var lockedMemory: UInt64 = 0
   /// Bytes of address space; `nil` is no limit.
@@ -43,6 +43,11 @@ public struct JailArguments: Equatable, Sendable {
     var index = 0
     while index < arguments.count, arguments[index] != "--" {
       let option = arguments[index]
+      if option == "--unprivileged" {
+        guard seen.insert(option).inserted else { throw Invalid(text: "\(option) is given twice") }
+        index += 1
+        continue
+      }
       guard ["--uid", "--memlock", "--address-space", "--hostname"].contains(option) else {
         throw Invalid(text: "unknown option \"\(option)\"")
       }
@@ -53,7 +58,9 @@ public struct JailArguments: Equatable, Sendable {
       try result.set(option, arguments[index + 1])
       index += 2
     }
-    guard seen.contains("--uid") else { throw Invalid(text: "--uid is missing") }
+    guard seen.contains("--uid") != seen.contains("--unprivileged") else {
+      throw Invalid(text: seen.contains("--uid") ? "--uid and --unprivileged exclude each other" : "--uid is missing")
+    }
     guard index < arguments.count else { throw Invalid(text: "-- and the driver's name are missing") }
     result.driver = Array(arguments[(index + 1)...])
     guard let name = result.driver.first, !name.isEmpty else { throw Invalid(text: "the driver's name is missing") }

@@ -27,7 +27,10 @@ public enum Launch {
     _ = setsid()
     umask(0o077)
 
-    var confinement = Confinement(user: arguments.user, group: arguments.user, policy: .driver(mapping: grant.bars))
+    let policy = SeccompPolicy.driver(
+      mapping: grant.bars, hasBell: grant.fileNumbers.contains(UInt8(DriverFile.bell)))
+    var confinement =
+      arguments.user.map { Confinement(user: $0, group: $0, policy: policy) } ?? Confinement(unprivileged: policy)
     confinement.hostname = arguments.hostname
     confinement.limits = .driver(lockedMemory: arguments.lockedMemory, addressSpace: arguments.addressSpace)
     confinement.executable = DriverFile.executable

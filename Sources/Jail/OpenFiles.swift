@@ -26,7 +26,7 @@ struct OpenFiles {
     let queuesEnd = DriverFile.calls + Int32(DriverFile.maximumQueues)
     for number in numbers {
       let known =
-        required.contains(number) || number == DriverFile.payload
+        required.contains(number) || number == DriverFile.payload || number == DriverFile.bell
         || (DriverFile.interrupts..<queuesEnd).contains(number)
       guard known else { throw Failure(code, "accept file \(number): no driver has it") }
     }

@@ -31,19 +31,20 @@ public struct ResourceLimits: Sendable, Equatable {
     return limits
   }
 
+  /// - Parameter canRaise: false: a hard limit that is lower already stays as it is.
   /// - Throws: ``Failure`` `jail-limits`. Raising a hard limit needs CAP_SYS_RESOURCE.
-  public func apply() throws(Failure) {
+  public func apply(canRaise: Bool = true) throws(Failure) {
     // Not 0: with 1 a core is not written to a file, and not piped to a collector either, which ignores other limits.
     // A hostile driver in a crash loop could fill the disk with them.
-    try Self.set(Self.core, to: 1, "core size")
-    try Self.set(Self.realtimePriority, to: 0, "real-time priority")
-    try Self.set(Self.messageQueues, to: 0, "message queues")
-    if let files { try Self.set(Self.openFiles, to: files, "open files") }
-    if let lockedMemory { try Self.set(Self.memlock, to: lockedMemory, "locked memory") }
-    if let addressSpace { try Self.set(Self.space, to: addressSpace, "address space") }
-    if let fileSize { try Self.set(Self.size, to: fileSize, "file size") }
-    if let processes { try Self.set(Self.processCount, to: processes, "processes") }
-    if let stack { try Self.set(Self.stackSize, to: stack, "stack") }
+    try Self.set(Self.core, to: 1, "core size", canRaise)
+    try Self.set(Self.realtimePriority, to: 0, "real-time priority", canRaise)
+    try Self.set(Self.messageQueues, to: 0, "message queues", canRaise)
+    if let files { try Self.set(Self.openFiles, to: files, "open files", canRaise) }
+    if let lockedMemory { try Self.set(Self.memlock, to: lockedMemory, "locked memory", canRaise) }
+    if let addressSpace { try Self.set(Self.space, to: addressSpace, "address space", canRaise) }
+    if let fileSize { try Self.set(Self.size, to: fileSize, "file size", canRaise) }
+    if let processes { try Self.set(Self.processCount, to: processes, "processes", canRaise) }
+    if let stack { try Self.set(Self.stackSize, to: stack, "stack", canRaise) }
   }
 
   // RLIMIT_*, <bits/resource.h>: an enumeration there that Swift sees differently from one glibc to the next.
@@ -57,7 +58,8 @@ public struct ResourceLimits: Sendable, Equatable {
   private static let messageQueues: Int32 = 12
   private static let realtimePriority: Int32 = 14
 
-  private static func set(_ resource: Int32, to value: UInt64, _ name: String) throws(Failure) {
+  private static func set(_ resource: Int32, to value: UInt64, _ name: String, _ canRaise: Bool) throws(Failure) {
+    let value = canRaise ? value : min(value, bh_hard_limit(resource))
     try checked(bh_set_limit(resource, value), ConfinementStep.limits.code, "limit \(name) to \(value)")
   }
 }

@@ -2,7 +2,7 @@
 public struct BrokerConfiguration: WireCodable {
   /// The device, `0000:01:00.0`.
   public var address: String
-  /// Its IOMMU group: the broker opens `/dev/vfio/<group>`.
+  /// Its IOMMU group: the broker opens `/dev/vfio/<group>`. 0 for an emulated device.
   public var group: UInt32
   public var deviceClass: DeviceClass
   /// User and group that the broker becomes.
@@ -32,13 +32,24 @@ public struct BrokerConfiguration: WireCodable {
   public var spinMicroseconds: UInt32
   /// Interrupts a second, for one vector, that count as a storm; 0: never.
   public var interruptLimit: UInt32
+  /// The emulated device as text, without its file; empty: a real device, through VFIO.
+  public var emulation: String
+  /// Whether the outlet's listening socket comes with this message, as the first of its files.
+  public var hasListener: Bool
+  /// Whether the broker was started as root and becomes ``uid``. Otherwise it stays the user that it is, in a user
+  /// namespace of its own.
+  public var isPrivileged: Bool
+
+  /// The most bytes of ``emulation``.
+  public static let emulationLimit = 255
 
   public init(
     address: String, group: UInt32, deviceClass: DeviceClass, uid: UInt32, bars: UInt8, interrupts: UInt8,
     queues: UInt8,
     queueSize: UInt16, arenaSize: UInt32, payloadSize: UInt32, mapsPayload: Bool, readOnly: Bool, unitLimit: UInt8,
     kernelConnections: UInt8, heartbeatInterval: UInt32, heartbeatTimeout: UInt32, startTimeout: UInt32,
-    spinMicroseconds: UInt32, interruptLimit: UInt32
+    spinMicroseconds: UInt32, interruptLimit: UInt32, emulation: String = "", hasListener: Bool = false,
+    isPrivileged: Bool = true
   ) {
     self.address = address
     self.group = group
@@ -59,7 +70,13 @@ public struct BrokerConfiguration: WireCodable {
     self.startTimeout = startTimeout
     self.spinMicroseconds = spinMicroseconds
     self.interruptLimit = interruptLimit
+    self.emulation = emulation
+    self.hasListener = hasListener
+    self.isPrivileged = isPrivileged
   }
+
+  /// Files that travel with this message: the listener, if there is one, then an emulated device's medium.
+  public var fileCount: Int { (hasListener ? 1 : 0) + (emulation.isEmpty ? 0 : 1) }
 
   public func encode(into writer: inout WireWriter) {
     writer.put(address, limit: 16)
@@ -77,6 +94,9 @@ public struct BrokerConfiguration: WireCodable {
     for value in [heartbeatInterval, heartbeatTimeout, startTimeout, spinMicroseconds, interruptLimit] {
       writer.put(value)
     }
+    writer.put(emulation, limit: Self.emulationLimit)
+    writer.put(hasListener)
+    writer.put(isPrivileged)
   }
 
   public init(from reader: inout WireReader) throws(WireError) {
@@ -102,7 +122,10 @@ public struct BrokerConfiguration: WireCodable {
     startTimeout = try reader.get("start timeout")
     spinMicroseconds = try reader.get("spin")
     interruptLimit = try reader.get("interrupt limit")
-    guard uid != 0 else { throw .invalidValue("uid") }
+    emulation = try reader.text(limit: Self.emulationLimit, "emulation")
+    hasListener = try reader.get("has listener")
+    isPrivileged = try reader.get("is privileged")
+    guard uid != 0 || !isPrivileged else { throw .invalidValue("uid") }
     guard (1...DriverFile.maximumInterrupts).contains(Int(interrupts)) else { throw .invalidValue("interrupts") }
     guard (1...DriverFile.maximumQueues).contains(Int(queues)) else { throw .invalidValue("queues") }
     guard queueSize.nonzeroBitCount == 1, (4...1024).contains(queueSize) else { throw .invalidValue("queue size") }

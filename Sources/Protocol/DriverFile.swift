@@ -12,6 +12,11 @@ public enum DriverFile {
   public static let payload: Int32 = 6
   /// The VFIO device file; good for mmap of the granted BAR ranges and nothing else.
   public static let device: Int32 = 7
+  /// eventfd: tells an emulated device that a register or a doorbell was written; real devices have none.
+  public static let bell: Int32 = 8
+  /// Where BAR 0 of a device with a bell says which writes it wants to hear of: bit n of the 32-bit word stands for the
+  /// double words whose number is n, modulo 32. It is to be read after the write, with a full barrier between.
+  public static let bellWantedOffset = 0x1FFC
   /// Interrupt vector v is eventfd `interrupts + v`.
   public static let interrupts: Int32 = 16
   /// The broker kicks queue q through eventfd `kicks + q`.

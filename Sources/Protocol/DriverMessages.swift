@@ -135,12 +135,14 @@ public struct DeviceGrant: WireCodable {
   /// How long to poll after the last work before sleeping, in microseconds.
   public var spinMicroseconds: UInt32
   public var bars: [BarRange]
+  /// Whether the device is emulated and wants ``DriverFile/bell`` after a write to its BAR.
+  public var hasBell: Bool
 
   public init(
     deviceClass: DeviceClass, vendor: UInt16, device: UInt16, subsystemVendor: UInt16, subsystem: UInt16,
     revision: UInt8,
     interrupts: UInt8, queues: UInt8, queueSize: UInt16, arenaSize: UInt32, payloadSize: UInt32, payloadMapped: Bool,
-    spinMicroseconds: UInt32, bars: [BarRange]
+    spinMicroseconds: UInt32, bars: [BarRange], hasBell: Bool = false
   ) {
     self.deviceClass = deviceClass
     self.vendor = vendor
@@ -156,6 +158,7 @@ public struct DeviceGrant: WireCodable {
     self.payloadMapped = payloadMapped
     self.spinMicroseconds = spinMicroseconds
     self.bars = bars
+    self.hasBell = hasBell
   }
 
   public func encode(into writer: inout WireWriter) {
@@ -170,6 +173,7 @@ public struct DeviceGrant: WireCodable {
     writer.put(payloadMapped)
     writer.put(spinMicroseconds)
     writer.put(bars)
+    writer.put(hasBell)
   }
 
   public init(from reader: inout WireReader) throws(WireError) {
@@ -190,6 +194,7 @@ public struct DeviceGrant: WireCodable {
     payloadMapped = try reader.get("payload mapped")
     spinMicroseconds = try reader.get("spin")
     bars = try reader.bars()
+    hasBell = try reader.get("has bell")
     guard interrupts <= DriverFile.maximumInterrupts, queues <= DriverFile.maximumQueues,
       queueSize.nonzeroBitCount == 1
     else { throw .invalidValue("device grant") }

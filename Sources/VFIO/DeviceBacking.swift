@@ -2,8 +2,11 @@ import Platform
 
 /// How a broker reaches a device: the one hardware seam.
 ///
-/// ``VFIOBacking`` implements it over type1 VFIO; iommufd or an emulated device can stand behind it without a change in
-/// the broker. A backing belongs to one thread.
+/// ``VFIOBacking`` implements it over type1 VFIO; an emulated device stands behind it as well, and iommufd could, without
+/// a change in the broker. A backing belongs to one thread.
+///
+/// The codes of its failures are its own (`vfio-`, `emulated-`), but for what a broker has to tell apart: those end in a
+/// ``BackingFailure``, whatever the backing.
 public protocol DeviceBacking: AnyObject {
   /// The device's PCI address, `0000:01:00.0`.
   var address: String { get }
@@ -16,6 +19,13 @@ public protocol DeviceBacking: AnyObject {
 
   /// The parts of a BAR that a driver may map: whole pages, none of which holds the MSI-X table or the pending bits.
   func mappableRanges(bar: Int) throws(Failure) -> [MappableRange]
+
+  /// An eventfd that drivers signal after a write to a BAR, because the device sees nothing else; nil for one that does.
+  var bell: Int32? { get }
+
+  /// Called when the device was kept from memory that it was not given. A backing that does not hear of it never calls
+  /// this: the kernel logs the faults of a real IOMMU.
+  var onAccessFault: ((String) -> Void)? { get set }
 
   /// Reads configuration space at `offset`, which must be a multiple of the width.
   func readConfig(offset: Int, width: ConfigWidth) throws(Failure) -> UInt32
@@ -39,6 +49,7 @@ public protocol DeviceBacking: AnyObject {
   func mapArena(_ arena: ArenaMapping) throws(Failure)
 
   /// Takes the arena at `iova` away from the device. The whole arena, or it is an error.
+  /// - Throws: ``BackingFailure/unmap``: the device may still reach the memory.
   func unmapArena(iova: UInt64) throws(Failure)
 
   /// Lets the device start DMA, or not (PCI 3.0 section 6.2.2, command register bit 2).
@@ -49,11 +60,32 @@ public protocol DeviceBacking: AnyObject {
   func setMemoryEnable(_ enabled: Bool) throws(Failure)
 
   /// Resets the function. DMA that is under way ends before this returns.
-  /// - Throws: `vfio-no-reset` when the device has no reset of its own.
+  /// - Throws: ``BackingFailure/noReset`` when the device has no reset of its own.
   func reset() throws(Failure)
 
   /// Bus master off, interrupts off, reset, all arenas unmapped, files closed, in this order. May be called again.
   func close()
+}
+
+extension DeviceBacking {
+  public var bell: Int32? { nil }
+  public var onAccessFault: ((String) -> Void)? {
+    get { nil }
+    set {}
+  }
+}
+
+/// Failures that mean the same with every backing: what their codes end in.
+public enum BackingFailure: String, Sendable {
+  /// The device has no reset of its own.
+  case noReset = "-no-reset"
+  /// An arena could not be taken away.
+  case unmap = "-unmap"
+}
+
+extension Failure {
+  /// Whether a backing said this, in its own words.
+  public func says(_ meaning: BackingFailure) -> Bool { code.hasSuffix(meaning.rawValue) }
 }
 
 /// One BAR of a device.

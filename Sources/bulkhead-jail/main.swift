@@ -19,7 +19,7 @@ do throws(JailArguments.Invalid) {
   case .printPolicy:
     // The range stands for any: its numbers do not appear in the page.
     let range = BarRange(bar: 0, offset: 0, length: UInt64(pageSize), fileOffset: 0)
-    say(SeccompPolicy.driver(mapping: [range]).markdown, to: STDOUT_FILENO)
+    say(SeccompPolicy.driver(mapping: [range], hasBell: true).markdown, to: STDOUT_FILENO)
   case .run(let arguments):
     do throws(Failure) {
       try Launch.run(arguments)

@@ -52,8 +52,10 @@ final class SessionRig {
   private(set) var grantedFiles: [Int32] = []
   var generation: UInt32 = 0
 
+  /// - Parameter other: a backing to be used in place of the fake one.
   init(
-    backing: FakeBacking = FakeBacking(), heartbeatInterval: UInt32 = 60_000, heartbeatTimeout: UInt32 = 60_000,
+    backing: FakeBacking = FakeBacking(), other: (EventLoop) throws -> (any DeviceBacking)? = { _ in nil },
+    heartbeatInterval: UInt32 = 60_000, heartbeatTimeout: UInt32 = 60_000,
     startTimeout: UInt32 = 60_000, bars: UInt8 = 1
   ) throws {
     self.backing = backing
@@ -65,8 +67,8 @@ final class SessionRig {
       kernelConnections: 0, heartbeatInterval: heartbeatInterval, heartbeatTimeout: heartbeatTimeout,
       startTimeout: startTimeout, spinMicroseconds: 0, interruptLimit: 0)
     session = try BrokerSession(
-      configuration, backing: backing, payloadFile: -1, proxy: proxy,
-      link: SupervisorLink(socket: ends.1, loop: loop), loop: loop, interruptWatch: nil)
+      configuration, backing: other(loop) ?? backing, payloadFile: -1, proxy: proxy,
+      link: SupervisorLink(socket: ends.1, loop: loop), loop: loop, interrupts: nil)
     session.start()
     driverSockets = [ends.0, ends.1]
   }

@@ -1,4 +1,5 @@
 import Platform
+import Protocol
 import Testing
 import VFIO
 
@@ -207,10 +208,18 @@ import VFIO
   @Test func ignoresRegistersWithoutMemoryDecoding() throws {
     let host = try Host()
     try host.backing.setMemoryEnable(false)
+    #expect(host.read32(0) == .max)
     #expect(try host.enable() == false)
     try host.backing.setMemoryEnable(true)
-    #expect(host.backing.service())
+    #expect(!host.backing.service(), "what was written meanwhile went nowhere")
+    #expect(host.read32(0x14) == 0)
+    #expect(host.read32(8) == 0x0001_0400)
+    try host.start()
+    // The state stays, whether it can be seen or not.
+    try host.backing.setMemoryEnable(false)
+    try host.backing.setMemoryEnable(true)
     #expect(host.status == 1)
+    #expect(try host.io(0)?.status == 0)
   }
 
   @Test func runsOnTheLoopAndSleeps() throws {
@@ -225,11 +234,31 @@ import VFIO
     #expect(try host.take(1)?.status == 0)
     host.loop.after(20_000_000) { host.loop.stop() }
     try host.loop.run()
-    #expect(host.read32(EmulatedNVMeBacking.bellWantedOffset) == 1, "it sleeps, so it wants the bell")
+    #expect(host.read32(DriverFile.bellWantedOffset) == 0x5555_5575, "it sleeps, so it wants the bell")
     let before = host.loop.wakeups
     host.loop.after(20_000_000) { host.loop.stop() }
     try host.loop.run()
     #expect(host.loop.wakeups - before <= 2, "an idle controller costs nothing")
+  }
+
+  /// Room in a completion queue is of interest to nobody but a controller that has none.
+  @Test func hearsOfCompletionsOnlyWhileItNeedsRoom() throws {
+    let host = try Host().start()
+    func rest() throws {
+      host.loop.after(1_000_000) { host.loop.stop() }
+      try host.loop.run()
+    }
+    for _ in 0..<15 { host.placeIO(0) }
+    try host.ring(1)
+    try rest()
+    #expect(host.read32(DriverFile.bellWantedOffset) == 0x5555_5575, "all are done, and no other has come")
+    for _ in 0..<5 { host.placeIO(0) }
+    try host.ring(1)
+    try rest()
+    #expect(host.read32(DriverFile.bellWantedOffset) == .max)
+    for _ in 0..<20 { #expect(try host.take(1)?.status == 0) }
+    try rest()
+    #expect(host.read32(DriverFile.bellWantedOffset) == 0x5555_5575)
   }
 }
 

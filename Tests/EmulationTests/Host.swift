@@ -37,8 +37,13 @@ final class Host {
   private var phases: [UInt32] = [1, 1]
   private var nextIdentifier: UInt16 = 1
 
-  init(_ options: EmulationOptions = EmulationOptions()) throws {
-    backing = try EmulatedNVMeBacking(options, loop: loop)
+  /// - Parameter medium: what holds the blocks, if it is there already; owned from here on.
+  init(_ options: EmulationOptions = EmulationOptions(), medium: Int32? = nil) throws {
+    if let medium {
+      backing = try EmulatedNVMeBacking(options, medium: Descriptor(owning: medium), loop: loop)
+    } else {
+      backing = try EmulatedNVMeBacking(options, loop: loop)
+    }
     arena = try SharedMemory(name: "test-arena", size: Self.arenaSize)
     let range = try backing.mappableRanges(bar: 0)[0]
     bar = try MappedMemory(file: backing.deviceFile, offset: range.fileOffset, length: Int(range.length))
@@ -72,7 +77,7 @@ final class Host {
 
   func write32(_ offset: Int, _ value: UInt32) throws {
     bh_mmio_write32(bar.base + offset, value)
-    EventDescriptor.signal(backing.bell)
+    EventDescriptor.signal(backing.bell!)
     try loop.turn(waiting: 0)
   }
 
@@ -219,7 +224,8 @@ final class Host {
   /// A transfer of whatever length from a buffer in the arena, with pointers as the specification wants them; lists are
   /// built in the pages from `list`.
   func transfer(
-    _ opcode: UInt8, block: UInt64, count: Int, blockSize: Int, buffer: Int, flags: UInt32 = 0, list: Int = 8 * 4096
+    _ opcode: UInt8, block: UInt64, count: Int, blockSize: Int, buffer: Int, flags: UInt32 = 0, list: Int = 8 * 4096,
+    namespace: UInt32 = 1
   ) throws -> Completion? {
     let length = count * blockSize
     let first = min(length, 4096 - buffer % 4096)
@@ -231,7 +237,7 @@ final class Host {
       prp2 = buildList(pages, from: buffer + first, at: list)
     }
     return try io(
-      opcode, block: block, count: count, prp1: Self.iova(buffer), prp2: prp2, flags: flags)
+      opcode, namespace: namespace, block: block, count: count, prp1: Self.iova(buffer), prp2: prp2, flags: flags)
   }
 
   /// `at` may lie anywhere in a page; the list goes on in the next page through its last entry.

@@ -30,6 +30,36 @@ import Testing
     #expect(options == wanted)
   }
 
+  @Test(arguments: [
+    "nvme", "nvme,size=67108864,lba=4096,namespaces=2,queues=8,entries=256,vectors=4,journal=on,atomic=16",
+    "nvme,cache=off,readonly=on,sync=off,spin=20us,seed=7,serial=A,,B",
+    "nvme,misbehave=bad-status:code=641,misbehave=unknown-id:after=2,misbehave=duplicate:every=3",
+    "nvme,misbehave=late:by=1500us:chance=0.000001,misbehave=lost-interrupt:count=3:on=write",
+    "nvme,misbehave=spurious-interrupt,misbehave=repeated-interrupt:by=0ns,misbehave=stall:count=1",
+    "nvme,misbehave=stall:for=2s:count=7,misbehave=vanish:for=1ns:count=1,misbehave=vanish:count=2",
+    "nvme,misbehave=wrong-phase:chance=0.999999,misbehave=bad-head:at=7,misbehave=fatal:count=1",
+    "nvme,misbehave=never-ready,misbehave=power-loss:count=1",
+    "nvme,misbehave=identify:blocks=1,misbehave=identify:lbads=2,misbehave=identify:mdts=3",
+    "nvme,misbehave=identify:namespaces=4,misbehave=identify:format=5,misbehave=identify:entries=6",
+  ])
+  func tellsWhatItRead(_ text: String) throws {
+    let options = try EmulationOptions(parsing: text)
+    #expect(options.textWithoutFile == text)
+    var named = options
+    named.name = "a,b"
+    named.file = "/x,y"
+    #expect(named.textWithoutFile == text)
+    #expect(try EmulationOptions(parsing: named.description) == named)
+  }
+
+  @Test func everyMisbehaviourIsTold() throws {
+    for kind in Misbehaviour.kinds {
+      let text = kind == "identify" ? "identify:mdts=0" : kind
+      let misbehaviour = try Misbehaviour(parsing: text)
+      #expect(try Misbehaviour(parsing: misbehaviour.description) == misbehaviour)
+    }
+  }
+
   @Test func whatEndsTheDeviceHappensOnce() throws {
     for kind in ["stall", "vanish", "fatal", "power-loss"] { #expect(try Misbehaviour(parsing: kind).count == 1) }
     #expect(try Misbehaviour(parsing: "stall:count=9").count == 9)

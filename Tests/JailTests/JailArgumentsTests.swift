@@ -19,6 +19,17 @@ struct JailArgumentsTests {
     #expect(command == .run(expected))
   }
 
+  @Test("without root there is no user to become")
+  func unprivileged() throws {
+    let command = try JailArguments.parse(["--memlock", "1", "--unprivileged", "--hostname", "h", "--", "nvme"])
+    var expected = JailArguments()
+    expected.lockedMemory = 1
+    expected.hostname = "h"
+    expected.driver = ["nvme"]
+    #expect(command == .run(expected))
+    #expect(expected.user == nil)
+  }
+
   @Test("the policy can be printed") func printPolicy() throws {
     #expect(try JailArguments.parse(["--print-policy"]) == .printPolicy)
   }
@@ -35,6 +46,9 @@ struct JailArgumentsTests {
       (["--uid", "4294967295", "--", "x"], "--uid \"4294967295\" is not a number from 1000 to 4294967294"),
       (["--uid", "-1", "--", "x"], "--uid \"-1\" is not a number from 1000 to 4294967294"),
       (["--uid", "1000", "--uid", "1001", "--", "x"], "--uid is given twice"),
+      (["--uid", "1000", "--unprivileged", "--", "x"], "--uid and --unprivileged exclude each other"),
+      (["--unprivileged", "--unprivileged", "--", "x"], "--unprivileged is given twice"),
+      (["--unprivileged", "1", "--", "x"], "unknown option \"1\""),
       (["--uid", "1000"], "-- and the driver's name are missing"),
       (["--uid", "1000", "--"], "the driver's name is missing"),
       (["--uid", "1000", "--", ""], "the driver's name is missing"),

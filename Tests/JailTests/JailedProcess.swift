@@ -35,10 +35,12 @@ final class JailedProcess {
   private var collected = ""
   private var status: Int32?
 
-  /// - Parameter jailed: false runs the probe itself, as root, with the same files.
+  /// - Parameters:
+  ///   - jailed: false runs the probe itself, as root, with the same files.
+  ///   - unprivileged: the spawner is not root: another user in a thread of its own, if the test is.
   init(
     _ probeArguments: [String], options: [String] = ["--uid", "\(JailedProcess.user)"], jailed: Bool = true,
-    executable: String = "JailProbe", extraFile: Bool = false
+    unprivileged: Bool = false, executable: String = "JailProbe", extraFile: Bool = false
   ) throws {
     var pipe: (Int32, Int32) = (-1, -1)
     let ends = try PacketSocket.pair()
@@ -55,7 +57,7 @@ final class JailedProcess {
     let arguments: [String]
     var inherited: [Int32]
     if jailed {
-      arguments = ["bulkhead-jail"] + options + ["--", "probe"] + probeArguments
+      arguments = ["bulkhead-jail"] + (unprivileged ? ["--unprivileged"] : options) + ["--", "probe"] + probeArguments
       inherited = [-1, -1, pipe.1, ends.1, driver.number]
       // A file that the supervisor forgot to close.
       if extraFile { inherited += [-1, -1, -1, driver.number, pipe.0] }
@@ -66,7 +68,11 @@ final class JailedProcess {
       inherited[3] = ends.1
       for (number, file) in zip(Self.files, files.numbers) where number < 64 { inherited[Int(number)] = file }
     }
-    (pid, pidfd) = try Self.spawn(jailed ? jail.number : driver.number, arguments, inherited)
+    let started = jailed ? jail.number : driver.number
+    (pid, pidfd) =
+      unprivileged
+      ? try AnotherUser.run { try Self.spawn(started, arguments, inherited, inUserNamespace: true) }
+      : try Self.spawn(started, arguments, inherited, inUserNamespace: false)
     close(pipe.1)
     close(ends.1)
     if jailed { try grant(files.numbers) }
@@ -119,9 +125,9 @@ final class JailedProcess {
     return file
   }
 
-  private static func spawn(_ executable: Int32, _ arguments: [String], _ files: [Int32]) throws(Failure) -> (
-    Int32, Int32
-  ) {
+  private static func spawn(
+    _ executable: Int32, _ arguments: [String], _ files: [Int32], inUserNamespace: Bool
+  ) throws(Failure) -> (Int32, Int32) {
     let argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
     let envp: [UnsafeMutablePointer<CChar>?] = [strdup("SWIFT_ROOT=/"), strdup("SECRET=of the supervisor"), nil]
     defer { for text in argv + envp { free(text) } }
@@ -131,7 +137,8 @@ final class JailedProcess {
         files.withUnsafeBufferPointer { files in
           var spec = bh_spawn(
             executable: executable, argv: argv.baseAddress, envp: envp.baseAddress, files: files.baseAddress,
-            file_count: UInt32(files.count), cgroup: -1, new_pid_namespace: 1)
+            file_count: UInt32(files.count), cgroup: -1, new_pid_namespace: 1,
+            new_user_namespace: inUserNamespace ? 1 : 0, die_with_parent: 0)
           return bh_spawn(&spec, &pidfd)
         }
       }

@@ -9,15 +9,7 @@ struct StandingTests {
 
   init() throws {
     process = try JailedProcess(["wait"], extraFile: true)
-    let log = process.readLog()
-    try #require(log == ["ready"], "the probe did not start: \(log)")
-    let text = try String(contentsOfFile: "/proc/\(process.pid)/status", encoding: .utf8)
-    var status: [String: String] = [:]
-    for line in text.split(separator: "\n") {
-      let parts = line.split(separator: ":", maxSplits: 1)
-      if parts.count == 2 { status[String(parts[0])] = parts[1].trimmingCharacters(in: .whitespaces) }
-    }
-    self.status = status
+    status = try process.standing()
   }
 
   @Test("the open files are those of the manifest, no more and no less")
@@ -108,5 +100,20 @@ struct StandingTests {
   func end() {
     process.hangUp()
     #expect(process.exitStatus == 0)
+  }
+}
+
+extension JailedProcess {
+  /// The lines of /proc/PID/status, once the probe runs.
+  func standing() throws -> [String: String] {
+    let log = readLog()
+    try #require(log == ["ready"], "the probe did not start: \(log)")
+    let text = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+    var status: [String: String] = [:]
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: ":", maxSplits: 1)
+      if parts.count == 2 { status[String(parts[0])] = parts[1].trimmingCharacters(in: .whitespaces) }
+    }
+    return status
   }
 }

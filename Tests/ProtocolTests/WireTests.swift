@@ -10,7 +10,7 @@ import Testing
   static let grant = DeviceGrant(
     deviceClass: .block, vendor: 0x1b36, device: 0x10, subsystemVendor: 0x1af4, subsystem: 0x1100, revision: 2,
     interrupts: 4, queues: 2, queueSize: 512, arenaSize: 8 << 20, payloadSize: 32 << 20, payloadMapped: false,
-    spinMicroseconds: 50, bars: [BarRange(bar: 0, offset: 0, length: 0x2000, fileOffset: 0)])
+    spinMicroseconds: 50, bars: [BarRange(bar: 0, offset: 0, length: 0x2000, fileOffset: 0)], hasBell: true)
 
   static let driverMessages: [DriverMessage] = [
     .hello(name: "nvme", version: "1"), .configRead(offset: 4, width: 2), .configWrite(offset: 6, width: 2, value: 7),
@@ -26,7 +26,8 @@ import Testing
     address: "0000:01:00.0", group: 7, deviceClass: .block, uid: 70000, bars: 1, interrupts: 4, queues: 2,
     queueSize: 512,
     arenaSize: 8 << 20, payloadSize: 32 << 20, mapsPayload: false, readOnly: false, unitLimit: 1, kernelConnections: 2,
-    heartbeatInterval: 1000, heartbeatTimeout: 5000, startTimeout: 60000, spinMicroseconds: 0, interruptLimit: 100_000)
+    heartbeatInterval: 1000, heartbeatTimeout: 5000, startTimeout: 60000, spinMicroseconds: 0, interruptLimit: 100_000,
+    emulation: "nvme,size=" + String(repeating: "1", count: 245), hasListener: true)
 
   static let commands: [BrokerCommand] = [
     .configure(configuration), .attachDriver, .driverGone, .stopDriver, .report, .shutdown,
@@ -55,6 +56,27 @@ import Testing
     try roundTrip(Self.commands)
     try roundTrip(Self.events)
     try roundTrip([JailMessage.launch(LaunchGrant(fileNumbers: [4, 5, 7, 16, 64, 96], bars: Self.grant.bars))])
+  }
+
+  /// Only a broker that is not root has no user to become.
+  @Test func rootIsNoUserOfABroker() throws {
+    for (uid, isPrivileged, isGood) in [(UInt32(0), true, false), (0, false, true), (7, true, true)] {
+      var configuration = Self.configuration
+      configuration.uid = uid
+      configuration.isPrivileged = isPrivileged
+      let bytes = Envelope(generation: 0, BrokerCommand.configure(configuration)).encoded()
+      let back = bytes.withUnsafeBytes { try? Envelope<BrokerCommand>(decoding: $0) }
+      #expect((back != nil) == isGood)
+    }
+  }
+
+  @Test func filesOfAConfiguration() {
+    var configuration = Self.configuration
+    #expect(configuration.fileCount == 2)
+    configuration.hasListener = false
+    #expect(configuration.fileCount == 1)
+    configuration.emulation = ""
+    #expect(configuration.fileCount == 0)
   }
 
   @Test func headerIsCheckedFirst() {

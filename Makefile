@@ -9,6 +9,7 @@ SCRATCH ?= .build
 BUILD_DIR ?= $(SCRATCH)/release
 
 LIBDIR = $(DESTDIR)$(PREFIX)/lib/bulkhead
+LIBEXEC_PROGRAMS = bulkhead-broker bulkhead-broker-emulated bulkhead-jail
 
 .DEFAULT_GOAL := help
 .PHONY: help demo shell test bench lint docs build install install-test tree image packages clean distclean
@@ -45,8 +46,8 @@ install: ## what BUILD_DIR holds, to DESTDIR and PREFIX (/usr)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/drivers $(DESTDIR)$(SYSCONFDIR)/bulkhead
 	install -m 755 $(BUILD_DIR)/bulkheadd $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(BUILD_DIR)/bulkheadctl $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(BUILD_DIR)/bulkhead-broker $(BUILD_DIR)/bulkhead-jail $(LIBDIR)/
-	$(STRIP) $(DESTDIR)$(PREFIX)/sbin/bulkheadd $(DESTDIR)$(PREFIX)/bin/bulkheadctl $(LIBDIR)/bulkhead-broker $(LIBDIR)/bulkhead-jail
+	install -m 755 $(LIBEXEC_PROGRAMS:%=$(BUILD_DIR)/%) $(LIBDIR)/
+	$(STRIP) $(DESTDIR)$(PREFIX)/sbin/bulkheadd $(DESTDIR)$(PREFIX)/bin/bulkheadctl $(LIBEXEC_PROGRAMS:%=$(LIBDIR)/%)
 	@$(MAKE) --no-print-directory install-driver-nvme
 	@lab/install-files '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)'
 

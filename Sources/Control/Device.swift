@@ -34,6 +34,30 @@ public struct Device: Codable, Sendable, Equatable {
   public var counters: Counters?
   public var violations: [ViolationCount] = []
   public var dmaFault: DMAFaultDetail?
+  /// What an emulated device is made of; nil for a device of this machine.
+  public var emulation: Emulation?
+
+  /// What an emulated device is made of.
+  public struct Emulation: Codable, Sendable, Equatable {
+    /// The file that holds its blocks; nil: memory.
+    public var file: String?
+    /// Bytes of the file or memory; nil while the device is not taken.
+    public var size: Int?
+    /// As `emulated` has it in the configuration, without the file.
+    public var options: String
+
+    public init(file: String?, size: Int?, options: String) {
+      self.file = file
+      self.size = size
+      self.options = options
+    }
+
+    /// `nvme on disk.img (64 MiB)`
+    public var summary: String {
+      let size = size.map { " (\(HumanUnits.bytes($0)))" } ?? ""
+      return "\(options), \(file.map { "on \($0)" } ?? "in memory")\(size)"
+    }
+  }
 
   public init(
     address: String, vendorID: String, deviceID: String, vendor: String, model: String, className: String, state: String
@@ -65,6 +89,8 @@ public struct Outlet: Codable, Sendable, Equatable {
     /// The device's own number for it.
     public var identifier: Int
     public var name: String
+    /// Its name on the NBD socket; the first one needs none.
+    public var export: String
     /// Bytes.
     public var size: Int
     /// Bytes of a logical block.
@@ -78,12 +104,14 @@ public struct Outlet: Codable, Sendable, Equatable {
     public var link: String?
 
     public init(
-      index: Int, identifier: Int, name: String, size: Int, blockSize: Int, readOnly: Bool, model: String,
+      index: Int, identifier: Int, name: String, export: String, size: Int, blockSize: Int, readOnly: Bool,
+      model: String,
       serial: String, kernelDevice: String?, link: String?
     ) {
       self.index = index
       self.identifier = identifier
       self.name = name
+      self.export = export
       self.size = size
       self.blockSize = blockSize
       self.readOnly = readOnly

@@ -4,7 +4,8 @@ public let interfaceDescription = #"""
   #
   # Devices are named by their full address ("0000:01:00.0"), their short one ("01:00.0", in domain 0) or the name that
   # the configuration gives them. Times are seconds since 1970. Every error carries a message, and a hint where there is
-  # something to do. Whoever can open the socket may read; Start, Stop and Restart are for uid 0.
+  # something to do. Whoever can open the socket may read; Start, Stop and Restart are for uid 0
+  # and for the user that runs the daemon.
   interface io.bulkhead
 
   # One part of a block device (an NVMe namespace) and where it can be used.
@@ -12,6 +13,7 @@ public let interfaceDescription = #"""
     index: int,
     identifier: int,
     name: string,
+    export: string,
     size: int,
     blockSize: int,
     readOnly: bool,
@@ -21,7 +23,8 @@ public let interfaceDescription = #"""
     link: ?string
   )
 
-  # Where the rest of the machine uses a device. "socket" speaks NBD; a unit's name is its export name there.
+  # Where the rest of the machine uses a device. "socket" speaks NBD; a unit's "export" is its name there, and
+  # the first one is also meant by no name.
   type Outlet (
     socket: ?string,
     units: []Unit
@@ -60,6 +63,14 @@ public let interfaceDescription = #"""
     time: int
   )
 
+  # What an emulated device is made of: "file" holds its blocks (null: memory), "size" are the bytes of it while the device
+  # is taken, and "options" is the key "emulated" of its configuration without the file.
+  type Emulation (
+    file: ?string,
+    size: ?int,
+    options: string
+  )
+
   # "state" is one of the states of docs: absent, idle, refused, preparing, startingBroker, startingDriver, running, ...
   type Device (
     address: string,
@@ -86,7 +97,8 @@ public let interfaceDescription = #"""
     outlet: ?Outlet,
     counters: ?Counters,
     violations: []Violation,
-    dmaFault: ?DMAFault
+    dmaFault: ?DMAFault,
+    emulation: ?Emulation
   )
 
   type Reason (

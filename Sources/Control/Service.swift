@@ -1,7 +1,6 @@
 /// The calls of `io.bulkhead`: method names, parameters and results.
 public enum Service {
   public static let interface = "io.bulkhead"
-  public static let defaultSocket = "/run/bulkhead/io.bulkhead"
 
   public enum Method: String, CaseIterable, Sendable {
     case list = "List"

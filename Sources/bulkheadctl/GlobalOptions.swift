@@ -7,8 +7,12 @@ struct GlobalOptions: ParsableArguments {
   @Flag(help: "Print JSON.")
   var json = false
 
-  @Option(help: "Socket of bulkheadd.")
-  var socket = Service.defaultSocket
+  @Option(
+    name: .customLong("socket"),
+    help: "Socket of bulkheadd. (default: of the user's own daemon if it runs, else of the system's)")
+  var socketPath: String?
+
+  var socket: String { socketPath ?? RuntimeFolder.clientSocket }
 
   @Flag(help: "Leave out the line of column titles.")
   var noLegend = false

@@ -2,6 +2,7 @@ import ArgumentParser
 import Control
 import Glibc
 import Logging
+import Platform
 import Protocol
 import Supervisor
 
@@ -14,24 +15,49 @@ struct Bulkheadd: ParsableCommand {
       Takes the PCI devices that its configuration names, and only those, gives each a broker and a jailed driver, and \
       watches over them. SIGTERM gives every device back; SIGHUP reads the configuration anew.
 
+      With --emulated it makes a device of its own, needs no root, and reads a configuration only if --config gives one:
+
+        bulkheadd --emulated nvme,file=disk.img,size=64M
+
       Exit status: 0 stopped in order, 1 failure, 64 wrong arguments, 78 errors in the configuration.
       """,
     version: bulkheadVersion)
 
-  @Option(help: "Configuration file.")
-  var config = "/etc/bulkhead/bulkhead.toml"
+  @Option(help: "Configuration file. (default: /etc/bulkhead/bulkhead.toml, or none with --emulated)")
+  var config: String?
 
-  @Option(help: "Folder of drop-ins: *.toml, in the order of their names, after the file.")
-  var configDir = "/etc/bulkhead/bulkhead.d"
+  @Option(
+    help:
+      "Folder of drop-ins: *.toml, in the order of their names, after the file. (default: /etc/bulkhead/bulkhead.d, or none with --emulated)"
+  )
+  var configDir: String?
 
-  @Option(help: "Folder of drivers and their manifests; may be repeated. (default: DIR/drivers of --libexec-dir)")
+  @Option(
+    help: ArgumentHelp(
+      "An emulated device; may be repeated.",
+      discussion: "nvme, then options behind commas: name, file, size and others (docs/configure.md)."))
+  var emulated: [String] = []
+
+  @Option(
+    help: """
+      Folder of drivers' manifests, in it or one level below; may be repeated. (default: drivers in --libexec-dir, or \
+      udrivers beside a build folder)
+      """)
   var driverDir: [String] = []
 
-  @Option(help: "Folder of bulkhead-broker and bulkhead-jail.")
-  var libexecDir = "/usr/lib/bulkhead"
+  @Option(
+    help: """
+      Folder of the brokers, of bulkhead-jail and of drivers that are not beside their manifest. (default: the folder \
+      of bulkheadd if they are in it, else \(Installation.standardLibexec))
+      """)
+  var libexecDir: String?
 
-  @Option(help: "Folder for sockets and records.")
-  var runtimeDir = "/run/bulkhead"
+  @Option(
+    help: """
+      Folder for sockets and records. (default: \(RuntimeFolder.system) for root, else $XDG_RUNTIME_DIR/bulkhead or \
+      /tmp/bulkhead-UID)
+      """)
+  var runtimeDir: String?
 
   @Option(help: "Socket of the varlink service. (default: io.bulkhead in --runtime-dir)")
   var socket: String?
@@ -49,6 +75,21 @@ struct Bulkheadd: ParsableCommand {
     guard Logger.Level(rawValue: logLevel) != nil else {
       throw ValidationError("'\(logLevel)' is no log level")
     }
+    _ = try emulatedDevices()
+  }
+
+  private func emulatedDevices() throws -> [(text: String, device: EmulatedDevice)] {
+    try emulated.map { text in
+      do throws(Failure) { return (text, try EmulatedDevice(parsing: text, relativeTo: Self.workingFolder)) } catch {
+        throw ValidationError("--emulated \(text): cannot \(error.step)\(error.hint.isEmpty ? "" : ": \(error.hint)")")
+      }
+    }
+  }
+
+  private static var workingFolder: String? {
+    guard let path = getcwd(nil, 0) else { return nil }
+    defer { free(path) }
+    return String(cString: path)
   }
 
   func run() throws {
@@ -59,12 +100,17 @@ struct Bulkheadd: ParsableCommand {
     }
     let level = Logger.Level(rawValue: logLevel) ?? .info
     LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
+    let installation = Installation(libexec: libexecDir, driverDirectories: driverDir)
     let loader = ConfigurationLoader(
-      file: config, directory: configDir, driverDirectories: driverDir.isEmpty ? ["\(libexecDir)/drivers"] : driverDir)
+      file: config ?? (emulated.isEmpty ? "/etc/bulkhead/bulkhead.toml" : nil),
+      // Drop-ins of the system belong to the system's file.
+      directory: configDir ?? (emulated.isEmpty ? "/etc/bulkhead/bulkhead.d" : nil),
+      driverDirectories: installation.driverDirectories,
+      executableDirectories: installation.executableDirectories, emulated: try emulatedDevices())
     if checkConfig { throw ExitCode(ConfigurationCheck.run(loader)) }
     var paths = Paths()
-    paths.libexec = libexecDir
-    paths.runtime = runtimeDir
+    paths.libexec = installation.libexec
+    paths.runtime = runtimeDir ?? RuntimeFolder.standard
     paths.socket = socket
     let daemon = Daemon(loader: loader, paths: paths, log: Logger(label: "bulkheadd"), version: bulkheadVersion)
     throw ExitCode(daemon.run())

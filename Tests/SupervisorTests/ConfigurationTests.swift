@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 
+@testable import PCI
 @testable import Supervisor
 
 /// A folder of configuration and manifests, gone when the test is over.
@@ -210,6 +211,21 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     #expect(issues.first?.contains("the one at bulkhead.toml:1:1") == true)
   }
 
+  @Test func twoEntriesForOneAddressAreReportedOnceOnAMachineThatHasIt() throws {
+    let text = "[[device]]\naddress = \"0000:01:00.0\"\nclass = \"nvme\"\ndriver = \"nvme\"\n"
+    let log = IssueLog()
+    let folder = ConfigurationFolder(text + text + text)
+    let configuration = folder.loader.load(log: log)
+    #expect(log.issues.count == 2)
+    let device = PCIDevice(
+      address: try #require(PCIAddress("0000:01:00.0")), vendorID: 0x1b36, deviceID: 0x0010, subsystemVendorID: 0,
+      subsystemID: 0, classCode: 0x01_0802, revision: 0, vendorName: "", deviceName: "", className: "", driver: nil,
+      driverOverride: nil, iommuGroup: 1, numaNode: nil, bars: [], hasBridgeHeader: false,
+      capabilities: Capabilities(), resetMethods: [])
+    #expect(configuration.assignments(of: [device], log: log).isEmpty)
+    #expect(log.issues.count == 2, "\(log.issues)")
+  }
+
   @Test func defaultsAndEntriesAreMerged() throws {
     let folder = ConfigurationFolder(
       """
@@ -281,6 +297,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     expected.limits.cpu = 100
     expected.limits.arena = 4 << 20
     expected.limits.queues = 4
+    expected.outlet.kernel = .required
     var settings = try #require(configuration.entries.first).settings
     settings.driverLocation = nil
     #expect(settings == expected)

@@ -95,3 +95,13 @@ import Testing
     #expect(throws: (any Error).self) { try ChildProcess.run("/nonexistent", []) }
   }
 }
+
+@Suite struct ControlGroupNameTests {
+  @Test(arguments: [
+    ("/run/bulkhead", "bulkhead"), ("/tmp/test/", "bulkhead-tmp-test"),
+    ("/run/user/0/bulkhead", "bulkhead-run-user-0-bulkhead"),
+  ])
+  func eachRuntimeFolderHasAGroup(_ runtime: String, _ name: String) {
+    #expect(ControlGroups.name(for: runtime) == name)
+  }
+}

@@ -21,7 +21,7 @@ import Testing
       socket: "/run/bulkhead/nbd/disk0.sock",
       units: [
         .init(
-          index: 0, identifier: 1, name: "disk0", size: 512 << 20, blockSize: 512, readOnly: false,
+          index: 0, identifier: 1, name: "disk0", export: "ns1", size: 512 << 20, blockSize: 512, readOnly: false,
           model: "QEMU NVMe Ctrl",
           serial: "BULKHEAD0", kernelDevice: "/dev/nbd0", link: "/dev/bulkhead/disk0")
       ])
@@ -69,7 +69,7 @@ import Testing
                 Broker: process 100
               Restarts: 2
                 Outlet: /dev/nbd0 (/dev/bulkhead/disk0), 512 MiB in blocks of 512
-                        QEMU NVMe Ctrl serial BULKHEAD0, namespace 1, export "disk0"
+                        QEMU NVMe Ctrl serial BULKHEAD0, namespace 1, export "ns1"
             NBD socket: /run/bulkhead/nbd/disk0.sock
               Requests: 10 reads (40 KiB), 0 writes (0 bytes), 0 flushes, 0 discards
                         0 in flight, 0 replayed, 0 errors, 0 connections
@@ -79,6 +79,19 @@ import Testing
                         attributed to 0000:01:00.0 (disk0) by: DMAR: [DMA Write NO_PASID] Request device [01:00.0] ...
 
         """)
+  }
+
+  @Test func anEmulatedDeviceShowsWhatItIsMadeOf() {
+    var device = Device(
+      address: "ffff:00:00.0", vendorID: "1b36", deviceID: "0010", vendor: "Bulkhead",
+      model: "Emulated NVM Express Controller", className: "Non-Volatile memory controller", state: "idle")
+    device.emulation = .init(file: "/tmp/disk.img", size: 64 << 20, options: "nvme,lba=4096")
+    let page = StatusPage.text(device, now: 0)
+    #expect(page.contains("Emulated: nvme,lba=4096, on /tmp/disk.img (64 MiB)\n"))
+    #expect(!page.contains("IOMMU"))
+    #expect(!page.contains("Kernel driver"))
+    device.emulation = .init(file: nil, size: nil, options: "nvme")
+    #expect(StatusPage.text(device, now: 0).contains("Emulated: nvme, in memory\n"))
   }
 
   @Test func coloursOnlyWhereAsked() {

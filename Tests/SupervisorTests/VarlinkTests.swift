@@ -81,13 +81,13 @@ private final class Client {
   private let file: Int32
   private var framer = VarlinkFramer(limit: 1 << 26)
 
-  init(uid: uid_t = 0) throws {
+  init(uid: uid_t = 0, owner: uid_t = 0) throws {
     var ends: [Int32] = [-1, -1]
     try #require(bh_stream_pair(&ends) == 0)
     _ = bh_set_nonblocking(ends[0], 1)
     _ = bh_set_nonblocking(ends[1], 1)
     file = ends[0]
-    let dispatch = ServiceDispatch(version: "1", handler: handler)
+    let dispatch = ServiceDispatch(version: "1", owner: owner, handler: handler)
     connection = VarlinkConnection(
       file: ends[1], uid: uid, loop: loop, onCall: { dispatch.take($0, $1) },
       onClose: { [weak self] _ in self?.isClosed = true })
@@ -162,7 +162,7 @@ private final class Client {
     #expect(!client.isClosed)
   }
 
-  @Test func onlyRootChangesAnything() throws {
+  @Test func onlyRootAndTheOwnerChangeAnything() throws {
     let client = try Client(uid: 1000)
     for method in ["Start", "Stop", "Restart"] {
       client.send(#"{"method":"io.bulkhead.\#(method)","parameters":{"device":"x"}}"#)
@@ -175,6 +175,10 @@ private final class Client {
     root.send(#"{"method":"io.bulkhead.Stop","parameters":{"device":"x","force":true}}"#)
     #expect(try root.replies().count == 1)
     #expect(root.handler.asked == ["stop x true"])
+    let owner = try Client(uid: 1000, owner: 1000)
+    owner.send(#"{"method":"io.bulkhead.Start","parameters":{"device":"x"}}"#)
+    #expect(try owner.replies().count == 1)
+    #expect(owner.handler.asked == ["start x false"])
   }
 
   @Test(arguments: ["garbage", "{}", "[]", "null", "{\"method\":3}", "\u{1b}[2J", "{\"method\":\"", ""])

@@ -8,8 +8,12 @@ public enum StatusPage {
       page.line("Device", "\(device.vendor) \(device.model) [\(device.vendorID):\(device.deviceID)]")
     }
     page.line("Class", device.className)
-    page.line("IOMMU group", device.group.map(String.init) ?? (device.vendor.isEmpty ? nil : "none"))
-    page.line("Kernel driver", device.kernelDriver ?? "none")
+    if let emulation = device.emulation {
+      page.line("Emulated", emulation.summary)
+    } else {
+      page.line("IOMMU group", device.group.map(String.init) ?? (device.vendor.isEmpty ? nil : "none"))
+      page.line("Kernel driver", device.kernelDriver ?? "none")
+    }
     guard device.state != "unconfigured" else {
       page.line("State", "unconfigured: the kernel's own, Bulkhead leaves it alone")
       return page.text
@@ -45,7 +49,7 @@ public enum StatusPage {
       text += ", \(HumanUnits.bytes(unit.size)) in blocks of \(unit.blockSize)"
       if unit.readOnly { text += ", read-only" }
       page.line("Outlet", text)
-      page.line("", "\(unit.model) serial \(unit.serial), namespace \(unit.identifier), export \"\(unit.name)\"")
+      page.line("", "\(unit.model) serial \(unit.serial), namespace \(unit.identifier), export \"\(unit.export)\"")
     }
     page.line("NBD socket", outlet.socket)
   }

@@ -11,9 +11,13 @@ public struct Configuration: Sendable {
   }
 
   /// The names of the drivers that claim a device.
-  public func drivers(for device: PCIDevice) -> [String] {
+  public func drivers(for device: DeviceIdentity) -> [String] {
     drivers.filter { $0.fit(device) != nil }.map(\.manifest.name)
   }
+
+  /// Whether an entry means a device of this machine, so that one has to look at the machine. An empty configuration
+  /// does too: more may follow.
+  public var needsHardware: Bool { entries.isEmpty || entries.contains { $0.emulated == nil } }
 
   /// What is to be done with a device: nil if the configuration does not name it.
   /// - Throws: ``ConfigurationIssue`` where two entries mean it, or no driver is to be had.
@@ -21,14 +25,25 @@ public struct Configuration: Sendable {
     let fitting = entries.filter { $0.match.fits(device) }
     guard let entry = fitting.first else { return nil }
     if fitting.count > 1 {
+      // Where the files alone show it, the loader has said it in these words already.
+      let meant = entry.match == fitting[1].match ? "\(entry.match)" : "\(device.address)"
       throw ConfigurationIssue(
         fitting[1].location,
-        "a second entry for \(device.address): the one at \(entry.location) means it too",
+        "a second entry for \(meant): the one at \(entry.location) means it too",
         hint: "a device has one entry: remove one, or make their address, id or class more exact")
     }
     return Assignment(
-      device: device, name: name(of: device, by: entry, among: devices), entry: entry,
-      driver: try driver(for: device, by: entry))
+      hardware: .function(device), name: name(of: device, by: entry, among: devices), entry: entry,
+      driver: try driver(for: .function(device), by: entry))
+  }
+
+  /// The device that an entry emulates; nil for one that means a device of this machine.
+  /// - Throws: ``ConfigurationIssue`` where no driver is to be had.
+  func emulation(of entry: DeviceEntry) throws(ConfigurationIssue) -> Assignment? {
+    guard let device = entry.emulated else { return nil }
+    return Assignment(
+      hardware: .emulated(device), name: entry.name ?? DeviceEntry.defaultName(device.address), entry: entry,
+      driver: try driver(for: .emulated(device), by: entry))
   }
 
   private func name(of device: PCIDevice, by entry: DeviceEntry, among devices: [PCIDevice]) -> String {
@@ -37,7 +52,7 @@ public struct Configuration: Sendable {
     return isAlone ? name : "\(name)-\(DeviceEntry.defaultName(device.address).dropFirst("pci-".count))"
   }
 
-  private func driver(for device: PCIDevice, by entry: DeviceEntry) throws(ConfigurationIssue) -> InstalledDriver? {
+  private func driver(for hardware: Hardware, by entry: DeviceEntry) throws(ConfigurationIssue) -> InstalledDriver? {
     let location = entry.settings.driverLocation ?? entry.location
     switch entry.settings.driver {
     case .some(.none), nil: return nil
@@ -45,17 +60,18 @@ public struct Configuration: Sendable {
       // The loader has seen to it that there is one.
       return drivers.first { $0.manifest.name == name }
     case .automatic:
-      let ranked = drivers.compactMap { driver in driver.fit(device).map { (driver: driver, fit: $0) } }
+      let ranked = drivers.compactMap { driver in driver.fit(hardware.identity).map { (driver: driver, fit: $0) } }
       guard let best = ranked.map(\.fit).max() else {
         throw ConfigurationIssue(
-          location, "no installed driver claims \(device.summary)",
+          location, "no installed driver claims \(hardware.summary)",
           hint: Suggestion.hint(for: "", among: drivers.map(\.manifest.name), what: "drivers")
             + "; name one to use it all the same")
       }
       let winners = ranked.filter { $0.fit == best }
       guard winners.count == 1 else {
         let names = winners.map { "\"\($0.driver.manifest.name)\"" }.joined(separator: " and ")
-        throw ConfigurationIssue(location, "\(names) both claim \(device.summary)", hint: "name one of them as driver")
+        throw ConfigurationIssue(
+          location, "\(names) both claim \(hardware.summary)", hint: "name one of them as driver")
       }
       return winners[0].driver
     }
@@ -64,9 +80,11 @@ public struct Configuration: Sendable {
 
 /// A device with what the configuration wants of it.
 public struct Assignment: Equatable, Sendable {
-  public var device: PCIDevice
+  public var hardware: Hardware
   public var name: String
   public var entry: DeviceEntry
   /// Nil: held for the sake of its group, without a driver.
   public var driver: InstalledDriver?
+
+  var address: PCIAddress { hardware.address }
 }

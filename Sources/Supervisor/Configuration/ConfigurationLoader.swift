@@ -2,21 +2,31 @@ import PCI
 
 /// Reads the configuration and the manifests from their files. Touches no device.
 public struct ConfigurationLoader {
-  public var file: String
-  public var directory: String
+  /// Nil: there is none.
+  public var file: String?
+  /// Of the drop-ins; nil: there are none.
+  public var directory: String?
+  /// Manifests are in them, or one level below.
   public var driverDirectories: [String]
+  /// Where drivers' executables may be beside the folders of their manifests.
+  public var executableDirectories: [String]
+  /// Devices of the command line, each as the text and what it was read as.
+  public var emulated: [(text: String, device: EmulatedDevice)]
 
   public init(
-    file: String = "/etc/bulkhead/bulkhead.toml", directory: String = "/etc/bulkhead/bulkhead.d",
-    driverDirectories: [String] = ["/usr/lib/bulkhead/drivers"]
+    file: String?, directory: String?, driverDirectories: [String], executableDirectories: [String] = [],
+    emulated: [(text: String, device: EmulatedDevice)] = []
   ) {
     self.file = file
     self.directory = directory
     self.driverDirectories = driverDirectories
+    self.executableDirectories = executableDirectories
+    self.emulated = emulated
   }
 
   /// The configuration, as far as it is right; `log` has what is not.
-  public func load(log: IssueLog) -> Configuration {
+  /// - Parameter known: the addresses of the emulated devices that there are, by name; they keep them.
+  public func load(log: IssueLog, known: [String: PCIAddress] = [:]) -> Configuration {
     let drivers = loadDrivers(log: log)
     var tops: [TableReader] = []
     for path in paths(log: log) {
@@ -29,27 +39,29 @@ public struct ConfigurationLoader {
     for top in tops {
       guard let table = top.table("defaults") else { continue }
       defaults.apply(table)
-      for key in ["name", "address", "id", "class"] {
+      for key in ["name", "address", "id", "class", "emulated"] {
         guard let node = table.node(key) else { continue }
         log.add(node.key, "\"\(key)\" cannot have a default", hint: "it belongs into a [[device]]")
       }
       table.finish()
     }
-    var entries: [DeviceEntry] = []
+    var entries = emulated.map { DeviceEntry($0.device, text: $0.text, defaults: defaults, log: log) }
     for top in tops {
       entries += top.tables("device").map { DeviceEntry($0, defaults: defaults) }
       top.finish()
     }
-    let configuration = Configuration(entries: entries, drivers: drivers)
+    var configuration = Configuration(entries: entries, drivers: drivers)
+    configuration.numberEmulated(known: known, log: log)
     configuration.checkEntries(log: log)
     return configuration
   }
 
-  /// The main file and the drop-ins, sorted by name. A main file that does not exist is no error where the default is
-  /// meant: Bulkhead then has nothing to do.
+  /// The main file and the drop-ins, sorted by name.
   private func paths(log: IssueLog) -> [String] {
+    let main = file.map { [$0] } ?? []
+    guard let directory else { return main }
     let dropIns = FileText.names(in: directory).filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }
-    return [file] + dropIns.map { "\(directory)/\($0)" }
+    return main + dropIns.map { "\(directory)/\($0)" }
   }
 
   private func read(_ path: String, log: IssueLog) -> String? {
@@ -66,22 +78,30 @@ public struct ConfigurationLoader {
 
   private func loadDrivers(log: IssueLog) -> [InstalledDriver] {
     var drivers: [InstalledDriver] = []
-    for directory in driverDirectories {
-      for name in FileText.names(in: directory) where name.hasSuffix(".toml") && !name.hasPrefix(".") {
-        guard let text = read("\(directory)/\(name)", log: log) else { continue }
-        let driver = ManifestReader.read(
-          text, file: "\(directory)/\(name)", log: log, isExecutable: FileText.isExecutable)
-        guard let driver else { continue }
-        if let other = drivers.first(where: { $0.manifest.name == driver.manifest.name }) {
-          log.add(
-            driver.location, "a second driver \"\(driver.manifest.name)\": the first is at \(other.location.file)",
-            hint: "remove or rename one")
-        } else {
-          drivers.append(driver)
-        }
+    for path in driverDirectories.flatMap(manifests) {
+      guard let text = read(path, log: log) else { continue }
+      let driver = ManifestReader.read(
+        text, file: path, folders: executableDirectories, log: log, isExecutable: FileText.isExecutable)
+      guard let driver else { continue }
+      if let other = drivers.first(where: { $0.manifest.name == driver.manifest.name }) {
+        log.add(
+          driver.location, "a second driver \"\(driver.manifest.name)\": the first is at \(other.location.file)",
+          hint: "remove or rename one")
+      } else {
+        drivers.append(driver)
       }
     }
     return drivers
+  }
+
+  /// The manifests in a folder, and those in the folders in it.
+  private func manifests(in directory: String) -> [String] {
+    let isManifest = { (name: String) in name.hasSuffix(".toml") && !name.hasPrefix(".") }
+    let names = FileText.names(in: directory)
+    let below = names.filter { !$0.contains(".") }.flatMap { folder in
+      FileText.names(in: "\(directory)/\(folder)").filter(isManifest).map { "\(folder)/\($0)" }
+    }
+    return (names.filter(isManifest) + below).map { "\(directory)/\($0)" }
   }
 }
 
@@ -102,13 +122,13 @@ extension Configuration {
   }
 
   private func checkDoubles(_ entry: DeviceEntry, earlier: ArraySlice<DeviceEntry>, log: IssueLog) {
-    // An entry whose address could not be read means no device.
-    guard entry.match != DeviceEntry.Match() else { return }
     for other in earlier {
-      if entry.match == other.match {
+      // An entry whose address could not be read means no device, and one with an emulated device has its own.
+      if entry.match == other.match, entry.match != DeviceEntry.Match() {
         log.add(
           entry.location, "a second entry for \(entry.match): the one at \(other.location) means it too",
           hint: "a device has one entry: remove one of them")
+        return
       } else if let name = entry.name, name == other.name {
         log.add(
           entry.location, "the name \"\(name)\" is taken by the entry at \(other.location)", hint: "choose another")
@@ -130,17 +150,45 @@ extension Configuration {
     }
   }
 
-  /// What can only be said of the devices of this machine: all assignments, and what is wrong with them.
+  /// What can only be said of the devices that there are: all assignments, those of emulated devices too, and what is
+  /// wrong with them.
   public func assignments(of devices: [PCIDevice], log: IssueLog) -> [Assignment] {
-    devices.filter { !$0.isBridge }.compactMap { device in
-      do throws(ConfigurationIssue) {
-        guard let assignment = try assignment(of: device, among: devices) else { return nil }
-        if let driver = assignment.driver { checkOptions(assignment.entry, driver, log: log) }
-        return assignment
-      } catch {
-        log.add(error.location, error.message, hint: error.hint)
-        return nil
+    entries.compactMap { entry in assigned(log) { () throws(ConfigurationIssue) in try emulation(of: entry) } }
+      + devices.filter { !$0.isBridge }.compactMap { device in
+        assigned(log) { () throws(ConfigurationIssue) in try assignment(of: device, among: devices) }
       }
+  }
+
+  private func assigned(_ log: IssueLog, _ find: () throws(ConfigurationIssue) -> Assignment?) -> Assignment? {
+    do throws(ConfigurationIssue) {
+      guard let assignment = try find() else { return nil }
+      if let driver = assignment.driver { checkOptions(assignment.entry, driver, log: log) }
+      return assignment
+    } catch {
+      log.add(error.location, error.message, hint: error.hint)
+      return nil
+    }
+  }
+
+  /// Gives each emulated device its address, and a name where it has none.
+  mutating func numberEmulated(known: [String: PCIAddress], log: IssueLog) {
+    let indices = entries.indices.filter { entries[$0].emulated != nil }
+    for (number, index) in indices.enumerated() where entries[index].name == nil {
+      entries[index].name = "emulated\(number)"
+    }
+    // One that is about to go still has its address.
+    var taken = Set(known.values)
+    for index in indices {
+      var address = entries[index].name.flatMap { known[$0] }
+      if address == nil {
+        address = (0..<EmulatedDevice.maximumCount).lazy.map(EmulatedDevice.address).first { !taken.contains($0) }
+      }
+      guard let address else {
+        log.add(entries[index].location, "there are more than \(EmulatedDevice.maximumCount) emulated devices")
+        continue
+      }
+      taken.insert(address)
+      entries[index].emulated?.place(at: address)
     }
   }
 }

@@ -37,14 +37,20 @@ public struct DeviceEntry: Equatable, Sendable {
   }
 
   public var name: String?
+  /// Empty where ``emulated`` is not.
   public var match: Match
+  public var emulated: EmulatedDevice?
   public var settings: DeviceSettings
   /// Where its `[[device]]` is.
   public var location: SourceLocation
 
-  public init(name: String?, match: Match, settings: DeviceSettings, location: SourceLocation) {
+  public init(
+    name: String?, match: Match = Match(), emulated: EmulatedDevice? = nil, settings: DeviceSettings,
+    location: SourceLocation
+  ) {
     self.name = name
     self.match = match
+    self.emulated = emulated
     self.settings = settings
     self.location = location
   }

@@ -46,7 +46,8 @@ public struct DeviceSettings: Equatable, Sendable {
       case all
     }
 
-    public var kernel = Kernel.required
+    /// Nil: not said. A device of this machine is required to have one, an emulated one has none.
+    public var kernel: Kernel?
     /// Sockets between the kernel's block device and the broker, for each unit.
     ///
     /// With one, the kernel's NBD client waits for a request as long as it takes, and sends it again to a new broker.
@@ -58,6 +59,9 @@ public struct DeviceSettings: Equatable, Sendable {
     public var socket = true
     public var namespaces = Namespaces.first
     public var readOnly = false
+
+    /// ``kernel``, or what a device of this machine has if nothing was said.
+    var kernelOutlet: Kernel { kernel ?? .required }
   }
 
   public struct Limits: Equatable, Sendable {
@@ -72,6 +76,12 @@ public struct DeviceSettings: Equatable, Sendable {
     public var payload = 32 << 20
     /// Virtqueues; nil: one for each processor, at most as many as the driver can serve, at most 4.
     public var queues: Int?
+    /// Entries of a virtqueue, a power of two.
+    public var queueSize = 256
+    /// How long the broker and its proxy go on looking for work after the last, before they sleep.
+    public var spin: Nanoseconds = 50_000
+    /// Interrupts a second of one vector that count as a storm; 0: never.
+    public var interruptRate = 200_000
   }
 
   public struct Restart: Equatable, Sendable {

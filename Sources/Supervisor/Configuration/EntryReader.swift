@@ -1,4 +1,5 @@
 import PCI
+import Platform
 
 extension DeviceEntry {
   /// Reads one `[[device]]` on top of the defaults. What is wrong is in the log, and the rest is still checked.
@@ -9,19 +10,75 @@ extension DeviceEntry {
       "name", must: "a name of lower-case letters, digits and hyphens, at most 32, beginning with a letter"
     ) { DeviceEntry.isName($0) ? $0 : nil }
     let match = Match(reader)
+    let emulated = EmulatedDevice.read(reader)
     reader.finish()
+    let location = reader.location
+    guard !reader.has("emulated") else {
+      DeviceEntry.check(emulatedBy: reader, settings)
+      self.init(name: name, emulated: emulated, settings: settings.emulated(reader.log, location), location: location)
+      return
+    }
     if !reader.has("address"), !reader.has("id"), !reader.has("class") {
       reader.log.add(
-        reader.location, "the entry does not say which device it means",
+        location, "the entry does not say which device it means",
         hint:
           "add address = \"0000:01:00.0\", id = \"1b36:0010\" or class = \"nvme\"; bulkheadctl check lists the devices")
     }
     if settings.driver == nil, !reader.has("driver") {
       reader.log.add(
-        reader.location, "the entry has no driver",
+        location, "the entry has no driver",
         hint: "add driver = \"auto\", or the name of one: driver = \"nvme\"")
     }
-    self.init(name: name, match: match, settings: settings, location: reader.location)
+    self.init(name: name, match: match, settings: settings, location: location)
+  }
+
+  /// `--emulated TEXT`: an entry with nothing but the defaults.
+  init(_ device: EmulatedDevice, text: String, defaults: DeviceSettings, log: IssueLog) {
+    let location = SourceLocation(file: "--emulated \(text)")
+    self.init(emulated: device, settings: defaults.emulated(log, location), location: location)
+  }
+
+  private init(name: String? = nil, emulated: EmulatedDevice?, settings: DeviceSettings, location: SourceLocation) {
+    self.init(
+      name: name ?? emulated?.options.name, match: Match(), emulated: emulated, settings: settings, location: location)
+  }
+
+  private static func check(emulatedBy reader: TableReader, _ settings: DeviceSettings) {
+    for key in ["address", "id", "class"] {
+      guard let node = reader.node(key) else { continue }
+      reader.log.add(
+        node.key, "\"\(key)\" means a device of this machine, \"emulated\" makes one", hint: "remove one of the two")
+    }
+    if let node = reader.node("driver"), settings.driver == DeviceSettings.Driver.none {
+      reader.complain("driver", node, must: "a driver for an emulated device", hint: "leave it out for \"auto\"")
+    }
+  }
+}
+
+extension DeviceSettings {
+  /// As an emulated device has them: a driver that fits, and no kernel block device, unless something else was said.
+  fileprivate func emulated(_ log: IssueLog, _ location: SourceLocation) -> DeviceSettings {
+    var settings = self
+    if settings.driver == nil || settings.driver == Driver.none { settings.driver = .automatic }
+    if settings.outlet.kernel == nil {
+      settings.outlet.kernel = .never
+      settings.outlet.check(location, log)
+    }
+    return settings
+  }
+}
+
+extension EmulatedDevice {
+  /// The key `emulated`; a relative path of its file begins at the folder of the configuration file.
+  fileprivate static func read(_ reader: TableReader) -> EmulatedDevice? {
+    guard let (text, node) = reader.string("emulated", must: "a text such as \"nvme,file=/var/lib/disk.img,size=64M\"")
+    else { return nil }
+    do throws(Failure) {
+      return try EmulatedDevice(parsing: text, relativeTo: FileText.folder(of: reader.location.file))
+    } catch {
+      reader.log.add(node.location, "\"emulated\": cannot \(error.step)", hint: error.hint)
+      return nil
+    }
   }
 }
 

@@ -70,10 +70,23 @@ enum FileText {
 
   static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+  /// Whether it is ours and nobody else may write to it; false for a link.
+  static func isOwn(_ path: String) -> Bool {
+    var found = stat()
+    return lstat(path, &found) == 0 && found.st_uid == geteuid() && found.st_mode & S_IFMT != S_IFLNK
+      && found.st_mode & 0o022 == 0
+  }
+
   static func isExecutable(_ path: String) -> Bool { access(path, X_OK) == 0 }
 }
 
 extension FileText {
+  /// The folder that a file is in.
+  static func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
   static func remove(_ path: String) { unlink(path) }
 
   /// Makes a directory and those above it; the errno if that fails.

@@ -1,4 +1,3 @@
-import PCI
 import Protocol
 
 /// A driver that is installed: its manifest, and where its executable is.
@@ -8,14 +7,14 @@ public struct InstalledDriver: Equatable, Sendable {
   public var location: SourceLocation
 
   /// How well it fits: the number of hexadecimal digits of ids that it names; nil if it does not.
-  public func fit(_ device: PCIDevice) -> Int? {
+  public func fit(_ device: DeviceIdentity) -> Int? {
     manifest.matches.compactMap { $0.fit(device) }.max()
   }
 }
 
 extension DriverManifest.Match {
   /// Vendor and device count more than any class.
-  func fit(_ candidate: PCIDevice) -> Int? {
+  func fit(_ candidate: DeviceIdentity) -> Int? {
     var precision = 0
     if let vendor {
       guard vendor == candidate.vendorID else { return nil }
@@ -41,7 +40,10 @@ enum ManifestReader {
   }
 
   /// Nil if anything is wrong with it; the log says what.
-  static func read(_ text: String, file: String, log: IssueLog, isExecutable: (String) -> Bool) -> InstalledDriver? {
+  /// - Parameter folders: where the executable may be if it is not beside its manifest.
+  static func read(
+    _ text: String, file: String, folders: [String] = [], log: IssueLog, isExecutable: (String) -> Bool
+  ) -> InstalledDriver? {
     let issues = log.issues.count
     guard let document = TOMLDocument.parse(text, file: file, log: log), case .table(let nodes) = document.value else {
       return nil
@@ -76,10 +78,10 @@ enum ManifestReader {
     manifest.matches = reader.tables("match").compactMap(match)
     reader.finish()
     guard log.issues.count == issues else { return nil }
-    let path = directory(of: file) + "/" + manifest.executable
-    guard isExecutable(path) else {
+    let paths = ([FileText.folder(of: file)] + folders).map { "\($0)/\(manifest.executable)" }
+    guard let path = paths.first(where: isExecutable) else {
       log.add(
-        SourceLocation(file: file), "the driver's executable \(path) is missing",
+        SourceLocation(file: file), "the driver's executable \(paths[0]) is missing",
         hint: "install it beside its manifest, or take the manifest away")
       return nil
     }
@@ -92,11 +94,6 @@ enum ManifestReader {
         SourceLocation(file: reader.location.file), "the manifest has no \"\(key)\"", hint: "every driver needs one")
     }
     return read()
-  }
-
-  private static func directory(of file: String) -> String {
-    guard let slash = file.lastIndex(of: "/") else { return "." }
-    return String(file[..<slash])
   }
 
   private static func bars(_ reader: TableReader) -> [UInt8] {

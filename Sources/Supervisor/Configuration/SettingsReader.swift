@@ -66,12 +66,16 @@ extension DeviceSettings.Outlet {
     set(&socket, reader.boolean("socket"))
     set(&namespaces, reader.choice("namespaces", Namespaces.self))
     set(&readOnly, reader.boolean("read-only"))
-    if kernel == .never, !socket {
-      reader.log.add(
-        reader.location, "the outlet has neither a kernel block device nor a socket",
-        hint: "set kernel or socket to true, or start = \"manual\" to leave the device alone")
-    }
+    check(reader.location, reader.log)
     reader.finish()
+  }
+
+  /// Whether there is an outlet at all.
+  func check(_ location: SourceLocation, _ log: IssueLog) {
+    guard kernel == .never, !socket else { return }
+    log.add(
+      location, "the outlet has neither a kernel block device nor a socket",
+      hint: "set kernel or socket to true, or start = \"manual\" to leave the device alone")
   }
 }
 
@@ -88,6 +92,11 @@ extension DeviceSettings.Limits {
     if let size = reader.bytes("arena", in: 4096...AddressMap.maximumArena) { arena = size }
     set(&payload, reader.bytes("payload", in: (1 << 20)...AddressMap.maximumPayload))
     if let count = reader.integer("queues", in: 1...DriverFile.maximumQueues) { queues = count }
+    set(&queueSize, reader.powerOfTwo("queue-size", in: 4...1024))
+    set(
+      &spin,
+      reader.duration("spin", in: 0...1_000_000_000, hint: "write it as \"50us\" or \"1ms\", at most a second"))
+    set(&interruptRate, reader.integer("interrupt-rate", in: 0...1_000_000_000))
     reader.finish()
   }
 }

@@ -83,6 +83,15 @@ final class TableReader {
     return value
   }
 
+  func powerOfTwo(_ key: String, in range: ClosedRange<Int>) -> Int? {
+    guard let node = node(key) else { return nil }
+    guard case .integer(let value) = node.value, range.contains(value), value.nonzeroBitCount == 1 else {
+      complain(key, node, must: "a power of two from \(range.lowerBound) to \(range.upperBound)")
+      return nil
+    }
+    return value
+  }
+
   /// Bytes; a plain integer is fine too.
   func bytes(_ key: String, in range: ClosedRange<Int>) -> Int? {
     guard let node = node(key) else { return nil }
@@ -97,8 +106,11 @@ final class TableReader {
     return size
   }
 
-  func duration(_ key: String, in range: ClosedRange<Nanoseconds>) -> Nanoseconds? {
-    parsed(key, must: "a duration", hint: "write it as \"500ms\", \"10s\", \"5m\" or \"1h\", at most an hour") {
+  func duration(
+    _ key: String, in range: ClosedRange<Nanoseconds>,
+    hint: String = "write it as \"500ms\", \"10s\", \"5m\" or \"1h\", at most an hour"
+  ) -> Nanoseconds? {
+    parsed(key, must: "a duration", hint: hint) {
       guard let value = Quantity.duration($0), range.contains(value) else { return nil }
       return value
     }

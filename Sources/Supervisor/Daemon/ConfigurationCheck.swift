@@ -9,7 +9,7 @@ public enum ConfigurationCheck {
     let issues = IssueLog()
     let configuration = loader.load(log: issues)
     // Without privilege or in a container there may be no devices to look at; the files can be checked all the same.
-    let devices = (try? PCIBus().devices()) ?? []
+    let devices = configuration.needsHardware ? (try? PCIBus().devices()) ?? [] : []
     let assignments = configuration.assignments(of: devices, log: issues)
     guard issues.isEmpty else {
       let count = issues.issues.count
@@ -19,12 +19,12 @@ public enum ConfigurationCheck {
     }
     for assignment in assignments {
       print(
-        "\(assignment.device.address) \(assignment.name): \(assignment.driver?.manifest.name ?? "held without a driver")"
+        "\(assignment.address) \(assignment.name): \(assignment.driver?.manifest.name ?? "held without a driver")"
       )
     }
     print(
       "ok: \(configuration.entries.count) entries, \(configuration.drivers.count) drivers, "
-        + "\(assignments.count) devices of this machine")
+        + "\(assignments.count) devices")
     return 0
   }
 

@@ -9,7 +9,7 @@ extension Daemon {
   /// and is taken up by its session; everything else is given back.
   func recover(_ assignments: [Assignment]) {
     for name in host.groups?.leftovers() ?? [] { host.groups?.remove(name) }
-    for record in host.state.loadAll() where !assignments.contains(where: { $0.device.address == record.address }) {
+    for record in host.state.loadAll() where !assignments.contains(where: { $0.address == record.address }) {
       log.notice("an earlier supervisor left \(record.address) behind; giving it back")
       for unit in record.units {
         if let link = unit.link { FileText.remove(link) }
@@ -25,31 +25,46 @@ extension Daemon {
   /// Makes sessions for all devices that the configuration names, and starts those that it wants started.
   func adopt(_ assignments: [Assignment], _ devices: [PCIDevice]) {
     for assignment in assignments {
-      makeSession(assignment.device.address, assignment.name, assignment.device, assignment, assignment.entry.settings)
+      makeSession(assignment)
     }
     for entry in configuration.entries {
       guard let address = entry.match.address, sessions[address] == nil else { continue }
       let isThere = devices.contains { $0.address == address }
       log.warning("\(entry.location): \(address) is \(isThere ? "not what the entry says" : "not there (yet)")")
-      if !isThere { makeSession(address, entry.name ?? DeviceEntry.defaultName(address), nil, nil, entry.settings) }
+      guard !isThere else { continue }
+      add(
+        DeviceSession(
+          absent: address, name: entry.name ?? DeviceEntry.defaultName(address), settings: entry.settings, host: host))
     }
-    for session in orderedSessions where session.state == .absent && session.device != nil {
+    for session in orderedSessions where session.state == .absent && session.source.isPresent {
       session.controller.appeared()
       startIfWanted(session)
-      // Left bound by an earlier supervisor, and not wanted now.
-      if session.state == .idle, !session.record.bindings.isEmpty { _ = session.release(isGone: false) }
+      // Left taken by an earlier supervisor, and not wanted now.
+      if session.state == .idle, session.source.isLeftTaken { _ = session.release(isGone: false) }
     }
   }
 
   @discardableResult
-  private func makeSession(
-    _ address: PCIAddress, _ name: String, _ device: PCIDevice?, _ assignment: Assignment?, _ settings: DeviceSettings
-  ) -> DeviceSession {
-    let session = DeviceSession(
-      address: address, name: name, device: device, assignment: assignment, settings: settings, host: host)
+  private func makeSession(_ assignment: Assignment) -> DeviceSession { add(DeviceSession(assignment, host: host)) }
+
+  @discardableResult
+  private func add(_ session: DeviceSession) -> DeviceSession {
     session.onAbsent = { [weak self] in self?.departed($0) }
-    sessions[address] = session
+    sessions[session.address] = session
     return session
+  }
+
+  /// Ends the daemon if a device of the command line cannot be had: whoever gave it is there and waits.
+  func watchStart() {
+    for entry in configuration.entries.prefix(loader.emulated.count) {
+      guard let address = entry.emulated?.address, let session = sessions[address] else { continue }
+      session.whenSettled { [weak self] session in
+        guard let self, session.state == .failed || session.state == .refused else { return }
+        session.log.error("it cannot be had; bulkheadd ends")
+        self.hasFailed = true
+        self.loop.after(0) { [weak self] in self?.stopAll() }
+      }
+    }
   }
 
   func startIfWanted(_ session: DeviceSession) {
@@ -65,7 +80,9 @@ extension Daemon {
     case .lost:
       guard let devices = try? host.bus.devices() else { return }
       let present = Set(devices.map(\.address))
-      for session in orderedSessions where !present.contains(session.address) { session.controller.disappeared() }
+      for session in orderedSessions where !present.contains(session.address) && session.source.isGone {
+        session.controller.disappeared()
+      }
       for address in present.sorted() where sessions[address]?.state ?? .absent == .absent { appeared(address) }
     }
   }
@@ -79,10 +96,8 @@ extension Daemon {
         let issues = IssueLog()
         if let driver = assignment.driver { configuration.checkOptions(assignment.entry, driver, log: issues) }
         if let issue = issues.issues.first { throw issue }
-        let session =
-          sessions[address]
-          ?? makeSession(address, assignment.name, device, assignment, assignment.entry.settings)
-        session.device = device
+        let session = sessions[address] ?? makeSession(assignment)
+        session.source.update(assignment.hardware)
         session.assignment = assignment
         session.controller.appeared()
         if session.state == .idle { startIfWanted(session) }
@@ -107,9 +122,12 @@ extension Daemon {
     notification.send("RELOADING=1\nMONOTONIC_USEC=\(monotonicNow() / 1000)")
     defer { notification.send("READY=1\nSTATUS=\(statusLine)") }
     let issues = IssueLog()
-    let new = loader.load(log: issues)
-    guard let devices = try? host.bus.devices() else {
-      return log.error("the devices could not be listed; nothing changed")
+    let emulated = sessions.values.filter { $0.assignment?.entry.emulated != nil }
+    let known = Dictionary(emulated.map { ($0.name, $0.address) }, uniquingKeysWith: { first, _ in first })
+    let new = loader.load(log: issues, known: known)
+    var devices: [PCIDevice] = []
+    do throws(Failure) { devices = try presentDevices(new, issues) } catch {
+      return log.error("nothing changed: \(error)")
     }
     let assignments = new.assignments(of: devices, log: issues)
     guard issues.isEmpty else {
@@ -118,17 +136,19 @@ extension Daemon {
       return log.error("the former configuration stays in force")
     }
     configuration = new
+    openControlGroups()
+    openKernelInterfaces()
     apply(assignments)
-    adopt(assignments.filter { sessions[$0.device.address] == nil }, devices)
+    adopt(assignments.filter { sessions[$0.address] == nil }, devices)
     log.notice("configuration read: \(configuration.entries.count) entries")
     publish(event("configuration", "read anew"))
   }
 
   private func apply(_ assignments: [Assignment]) {
     for session in orderedSessions {
-      if let assignment = assignments.first(where: { $0.device.address == session.address }) {
+      if let assignment = assignments.first(where: { $0.address == session.address }) {
         update(session, assignment)
-      } else if session.device != nil {
+      } else if session.source.isPresent {
         session.log.notice("no longer in the configuration")
         dismiss(session)
       } else if !configuration.entries.contains(where: { $0.match.address == session.address }) {
@@ -140,7 +160,10 @@ extension Daemon {
   private func update(_ session: DeviceSession, _ assignment: Assignment) {
     let old = session.assignment
     session.assignment = assignment
-    guard old?.entry.settings != assignment.entry.settings || old?.name != assignment.name else { return }
+    let isSame =
+      old?.entry.settings == assignment.entry.settings && old?.name == assignment.name
+      && old?.entry.emulated == assignment.entry.emulated
+    guard !isSame else { return }
     session.controller.update(assignment.entry.settings)
     if session.state.isFree {
       session.name = assignment.name

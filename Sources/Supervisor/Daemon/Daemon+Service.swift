@@ -5,7 +5,6 @@ import Platform
 /// The calls of `io.bulkhead`.
 extension Daemon: ServiceHandler {
   func list(all: Bool, _ call: ServiceCall) {
-    refreshDevices()
     var devices = orderedSessions.map(Device.init)
     if all, let present = try? host.bus.devices() {
       devices += present.filter { !$0.isBridge && sessions[$0.address] == nil }.map {
@@ -17,7 +16,6 @@ extension Daemon: ServiceHandler {
   }
 
   func status(_ device: String?, _ call: ServiceCall) {
-    refreshDevices()
     var wanted = orderedSessions
     if let device {
       switch find(device) {
@@ -40,25 +38,24 @@ extension Daemon: ServiceHandler {
     }
   }
 
-  /// Which kernel driver a device has changes without telling us.
-  private func refreshDevices() {
-    for session in sessions.values {
-      session.device?.driver = host.tree.linkName("bus/pci/devices/\(session.address)/driver")
-    }
-  }
-
   func check(_ device: String?, _ call: ServiceCall) {
     var address: PCIAddress?
     if let device {
       address = PCIAddress(device) ?? sessions.values.first { $0.name == device }?.address
       guard address != nil else { return call.fail(noSuchDevice(device)) }
     }
+    let chosen = orderedSessions.filter { address == nil || $0.address == address }
+    let emulated = chosen.compactMap(\.source.isolation)
+    // There may be no PCI at all, and nobody who wants to know.
+    if device != nil || !configuration.needsHardware, !emulated.isEmpty {
+      return call.reply(Service.ChecksReply(checks: emulated))
+    }
     let configuration = configuration
     let held = sessions.values.filter { $0.assignment?.entry.settings.driver == DeviceSettings.Driver.none }
     do throws(Failure) {
       let checks = try IsolationInspector(tree: host.tree).checks(
-        of: address, claimed: Set(held.map(\.address)), drivers: { configuration.drivers(for: $0) })
-      call.reply(Service.ChecksReply(checks: checks))
+        of: address, claimed: Set(held.map(\.address)), drivers: { configuration.drivers(for: DeviceIdentity($0)) })
+      call.reply(Service.ChecksReply(checks: checks + emulated))
     } catch {
       let name: ServiceError.Name = error.code == "pci-no-device" ? .noSuchDevice : .failed
       call.fail(ServiceError(name, device: device ?? "", message: error.oneLine, hint: error.hint))
@@ -163,7 +160,8 @@ extension Daemon: ServiceHandler {
     return .failure(
       ServiceError(
         .notConfigured, device: text, message: "the configuration does not name \(device.summary)",
-        hint: "add a [[device]] with address = \"\(address)\" to \(loader.file), then reload: systemctl reload bulkhead"
+        hint:
+          "add a [[device]] with address = \"\(address)\" to \(loader.file ?? "a file for --config"), then reload: systemctl reload bulkhead"
       ))
   }
 }

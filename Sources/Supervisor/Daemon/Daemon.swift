@@ -28,12 +28,16 @@ public final class Daemon {
   private var faults = DMAFaultParser()
   private weak var lastFaulty: DeviceSession?
   private var lock: Descriptor?
+  /// Whether the interfaces of the kernel that only devices of this machine need were opened.
+  private var hasKernelInterfaces = false
+  /// A device of the command line could not be started; there is nobody else to tell.
+  var hasFailed = false
 
   public init(loader: ConfigurationLoader, paths: Paths, log: Logger, version: String) {
     self.loader = loader
     self.log = log
     self.version = version
-    host = Host(loop: loop, paths: paths, log: log, socketGroup: SocketGroup.number(of: "bulkhead"))
+    host = Host(loop: loop, paths: paths, log: log)
     host.publish = { [weak self] in self?.publish($0) }
     host.heldMembers = { [weak self] in self?.heldMembers(of: $0) ?? [] }
     host.groupOwner = { [weak self] in self?.owner(of: $0, besides: $1) }
@@ -49,28 +53,31 @@ public final class Daemon {
     do throws(Failure) {
       try makeFolders()
       try takeLock()
-      let devices = try host.bus.devices()
       let issues = IssueLog()
       configuration = loader.load(log: issues)
+      let devices = try presentDevices(configuration, issues)
       let assignments = configuration.assignments(of: devices, log: issues)
       guard issues.isEmpty else {
         report(issues)
         return Self.configurationStatus
       }
       try watchSignals()
+      openControlGroups()
       openKernelInterfaces()
       recover(assignments)
-      server = try VarlinkServer(path: host.paths.service, group: host.socketGroup, loop: loop) { [weak self] in
+      server = try VarlinkServer(path: host.paths.service, mode: host.socketMode, group: host.socketGroup, loop: loop) {
+        [weak self] in
         guard let self else { return }
         ServiceDispatch(version: self.version, handler: self).take($0, $1)
       }
       adopt(assignments, devices)
+      watchStart()
       notification.send("READY=1\nSTATUS=\(statusLine)")
       startWatchdog()
       try loop.run()
       server?.close()
       host.groups?.removeBase()
-      return 0
+      return hasFailed ? 1 : 0
     } catch {
       log.critical("\(error)")
       return 1
@@ -79,11 +86,30 @@ public final class Daemon {
 
   private func makeFolders() throws(Failure) {
     for path in [host.paths.runtime, host.paths.state] {
-      let error = FileText.makeDirectories(path)
+      let error = FileText.makeDirectories(path, mode: host.isPrivileged ? 0o755 : 0o700)
       guard error == 0 else {
-        throw Failure("runtime-folder", "make \(path)", errno: error, hint: "bulkheadd must run as root")
+        throw Failure("runtime-folder", "make \(path)", errno: error, hint: "choose another with --runtime-dir")
       }
     }
+    // Below /tmp somebody else may have made it first.
+    guard host.isPrivileged || FileText.isOwn(host.paths.runtime) else {
+      throw Failure(
+        "runtime-folder", "use \(host.paths.runtime): it belongs to somebody else",
+        hint: "choose another with --runtime-dir")
+    }
+  }
+
+  /// The devices of this machine, where the configuration wants one. Where it has mistakes, they are what will be told.
+  /// - Throws: `pci-scan`, `not-root`.
+  func presentDevices(_ configuration: Configuration, _ issues: IssueLog) throws(Failure) -> [PCIDevice] {
+    guard configuration.needsHardware else { return [] }
+    guard issues.isEmpty else { return (try? host.bus.devices()) ?? [] }
+    guard host.isPrivileged || configuration.entries.isEmpty else {
+      throw Failure(
+        "not-root", "take devices of this machine without being root",
+        hint: "run bulkheadd as root; emulated devices need no root: bulkheadd --emulated nvme,file=disk.img,size=64M")
+    }
+    return try host.bus.devices()
   }
 
   private func takeLock() throws(Failure) {
@@ -102,11 +128,20 @@ public final class Daemon {
     log.error("\(count) error\(count == 1 ? "" : "s") in the configuration; no device was touched")
   }
 
-  /// What the daemon can do without, with less.
-  private func openKernelInterfaces() {
-    do throws(Failure) { host.groups = try ControlGroups() } catch {
+  func openControlGroups() {
+    guard host.groups == nil else { return }
+    guard host.isPrivileged else {
+      return log.info("not root: user namespaces jail the drivers; no limits of memory and processor")
+    }
+    do throws(Failure) { host.groups = try ControlGroups(runtime: host.paths.runtime) } catch {
       log.warning("drivers run without limits of memory and processor: \(error)")
     }
+  }
+
+  /// What the daemon can do without, with less; emulated devices do without it altogether.
+  func openKernelInterfaces() {
+    guard configuration.needsHardware, host.isPrivileged, !hasKernelInterfaces else { return }
+    hasKernelInterfaces = true
     do throws(Failure) {
       uevents = try UeventFeed(loop: loop) { [weak self] in self?.take($0) }
     } catch { log.warning("devices that are plugged in later are not noticed: \(error)") }
@@ -166,12 +201,12 @@ public final class Daemon {
   private func heldMembers(of group: Int) -> Set<PCIAddress> {
     Set(
       sessions.values.filter { session in
-        session.device?.iommuGroup == group && session.assignment?.entry.settings.driver == DeviceSettings.Driver.none
+        session.source.iommuGroup == group && session.assignment?.entry.settings.driver == DeviceSettings.Driver.none
       }.map(\.address))
   }
 
   private func owner(of group: Int, besides address: PCIAddress) -> String? {
-    orderedSessions.first { $0.address != address && $0.device?.iommuGroup == group && !$0.state.isFree }
+    orderedSessions.first { $0.address != address && $0.source.iommuGroup == group && !$0.state.isFree }
       .map { "\($0.address) (\($0.name))" }
   }
 }

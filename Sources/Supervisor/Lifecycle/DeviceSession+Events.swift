@@ -21,7 +21,7 @@ extension DeviceSession {
     case .driverFailed(let code, let errno, let status, let detail):
       guard isCurrent else { return }
       driverComplaint = DeviceSession.words(code, errno, status, detail)
-      if code == .deviceGone, isDeviceGone { controller.disappeared("the device does not answer any more") }
+      if code == .deviceGone, source.isGone { controller.disappeared("the device does not answer any more") }
     case .driverStopped: log.debug("the driver has shut the device down")
     case .quiesced: if isCurrent { controller.quiesced() }
     case .violation(let violation, let count, let detail):
@@ -41,7 +41,7 @@ extension DeviceSession {
   }
 
   private func driverLost(_ loss: DriverLoss) {
-    if isDeviceGone { return controller.disappeared("the device does not answer any more") }
+    if source.isGone { return controller.disappeared("the device does not answer any more") }
     let reason =
       switch loss {
       case .hungUp: "the driver closed its control socket"
@@ -50,14 +50,9 @@ extension DeviceSession {
       case .startTimeout: "the driver did not become ready in time"
       case .failed: "the driver gave up: \(driverComplaint ?? "no reason given")"
       }
+    // It was to stop and cannot any more: nothing is to be waited for.
+    if controller.state == .stoppingDriver { return killDriver() }
     controller.driverFailed(reason)
-  }
-
-  /// All ones where the vendor's id should be, or no such device: it was pulled out.
-  private var isDeviceGone: Bool {
-    let path = "/sys/bus/pci/devices/\(address)/config"
-    guard let bytes = FileText.firstBytes(2, of: path) else { return !FileText.exists(path) }
-    return bytes == [0xff, 0xff]
   }
 
   private static func words(_ code: FailureCode, _ errno: UInt16, _ status: UInt32, _ detail: String) -> String {

@@ -22,8 +22,9 @@ extension DeviceSession {
     let place = try openGroup("broker")
     let process = try ChildProcess(
       ChildProcess.Specification(
-        executable: host.paths.broker, arguments: ["bulkhead-broker", "\(address)"],
-        files: [-1, -1, logEnd.number, theirEnd.number], cgroup: place, environment: Self.environment),
+        executable: host.paths.executable(source.brokerName), arguments: [source.brokerName, "\(address)"],
+        files: [-1, -1, logEnd.number, theirEnd.number], cgroup: place, diesWithUs: place < 0,
+        environment: Self.environment),
       loop: host.loop
     ) { [weak self] end in self?.brokerProcessEnded(end) }
     if place >= 0 { close(place) }
@@ -33,15 +34,13 @@ extension DeviceSession {
     }
     broker = link
     do throws(Failure) {
-      try link.send(.configure(configuration), files: listenerFiles)
+      try link.send(.configure(configuration), files: (listener.map { [$0] } ?? []) + source.brokerFiles)
     } catch {
       // Its end is noticed by its pidfd; what it said before tells more than our errno.
       log.debug("the broker did not take its configuration: \(error)")
       process.kill()
     }
   }
-
-  private var listenerFiles: [Int32] { listener.map { [$0] } ?? [] }
 
   /// An open cgroup directory that the caller closes, or -1 where there are no control groups.
   private func openGroup(_ child: String) throws(Failure) -> Int32 {
@@ -82,11 +81,13 @@ extension DeviceSession {
     defer { if place >= 0 { close(place) } }
     let process = try ChildProcess(
       ChildProcess.Specification(
-        executable: host.paths.jail,
+        executable: host.paths.executable("bulkhead-jail"),
         arguments: JailCommand.arguments(
-          installed.manifest.name, uid: ProcessUser.driver(of: address), options: controller.settings.options),
+          installed.manifest.name, user: host.isPrivileged ? .of(ProcessUser.driver(of: address)) : .ours,
+          options: controller.settings.options),
         files: JailCommand.files(log: logEnd.number, control: driverEnd.number, executable: executable.number),
-        cgroup: place, newPIDNamespace: true, environment: Self.environment),
+        cgroup: place, newPIDNamespace: true, newUserNamespace: !host.isPrivileged,
+        diesWithUs: place < 0, environment: Self.environment),
       loop: host.loop
     ) { [weak self] end in self?.driverProcessEnded(end) }
     driver = process
@@ -102,7 +103,9 @@ extension DeviceSession {
     driver = nil
     var reason = "the driver is gone: \(end)"
     // The jail's own exit statuses (ConfinementStep); after exec they would be the driver's.
-    if driverVersion == nil, !end.isKilled, (64...79).contains(end.status) {
+    if driverVersion == nil, !end.isKilled, end.status == ChildProcess.namespaceStatus {
+      reason = "the driver's user namespace could not be set up"
+    } else if driverVersion == nil, !end.isKilled, (64...79).contains(end.status) {
       reason = "the jail could not be put on (status \(end.status)): see its line in the log"
     }
     if let driverComplaint { reason = "the driver gave up: \(driverComplaint)" }
@@ -126,23 +129,26 @@ extension DeviceSession {
   }
 
   private func brokerConfiguration() throws(Failure) -> BrokerConfiguration {
-    guard let manifest = assignment?.driver?.manifest, let group = device?.iommuGroup else {
+    guard let manifest = assignment?.driver?.manifest else {
       throw Failure("driver-missing", "configure a broker for \(address)")
     }
     let settings = controller.settings
     let queues = min(manifest.queues, settings.limits.queues ?? min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
-    let hasKernelOutlet = settings.outlet.kernel != .never && (try? KernelBlockOutlet.require()) != nil
-    return BrokerConfiguration(
-      address: "\(address)", group: UInt32(group), deviceClass: manifest.deviceClass,
+    let hasKernelOutlet = settings.outlet.kernelOutlet != .never && (try? KernelBlockOutlet.require()) != nil
+    var configuration = BrokerConfiguration(
+      address: "\(address)", group: 0, deviceClass: manifest.deviceClass,
       uid: ProcessUser.broker(of: address), bars: manifest.bars.reduce(0) { $0 | 1 << $1 },
-      interrupts: UInt8(manifest.interrupts), queues: UInt8(queues), queueSize: 256,
+      interrupts: UInt8(manifest.interrupts), queues: UInt8(queues), queueSize: UInt16(settings.limits.queueSize),
       arenaSize: UInt32(settings.limits.arena ?? manifest.arenaSize), payloadSize: UInt32(settings.limits.payload),
       mapsPayload: manifest.mapsPayload, readOnly: settings.outlet.readOnly,
       unitLimit: settings.outlet.namespaces == .first ? 1 : UInt8(BlockUnit.maximumCount),
       kernelConnections: hasKernelOutlet ? UInt8(settings.outlet.connections) : 0,
       heartbeatInterval: milliseconds(settings.heartbeat.interval),
       heartbeatTimeout: milliseconds(settings.heartbeat.timeout), startTimeout: milliseconds(settings.heartbeat.start),
-      spinMicroseconds: 50, interruptLimit: 200_000)
+      spinMicroseconds: UInt32(settings.limits.spin / 1000), interruptLimit: UInt32(settings.limits.interruptRate),
+      hasListener: listener != nil, isPrivileged: host.isPrivileged)
+    try source.complete(&configuration)
+    return configuration
   }
 
   private func milliseconds(_ time: Nanoseconds) -> UInt32 { UInt32(clamping: max(1, time / 1_000_000)) }

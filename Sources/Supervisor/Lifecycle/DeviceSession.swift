@@ -9,8 +9,8 @@ import Protocol
 final class DeviceSession {
   let address: PCIAddress
   let host: Host
-  /// Nil while a device that the configuration names by address has never been seen.
-  var device: PCIDevice?
+  /// Where the device comes from.
+  private(set) var source: (any DeviceSource)!
   /// What the configuration wants now; taken up at the next start.
   var assignment: Assignment?
   var name: String
@@ -32,6 +32,8 @@ final class DeviceSession {
   /// Why the present broker says it gives up.
   var brokerComplaint: Failure?
   var units: [BlockUnit] = []
+  /// Units whose addresses for NBD clients are in the log already.
+  var announcedUnits: Set<UInt16> = []
   var counters: BrokerCounters?
   var lastFault: DMAFaultDetail?
   var since = WallClock.seconds()
@@ -42,13 +44,23 @@ final class DeviceSession {
   /// Called when the session has come to rest without the device.
   var onAbsent: (DeviceSession) -> Void = { _ in }
 
-  init(
-    address: PCIAddress, name: String, device: PCIDevice?, assignment: Assignment?, settings: DeviceSettings, host: Host
-  ) {
+  /// A device that is there.
+  convenience init(_ assignment: Assignment, host: Host) {
+    self.init(
+      address: assignment.address, name: assignment.name, settings: assignment.entry.settings, host: host)
+    self.assignment = assignment
+    source = assignment.hardware.makeSource(of: self)
+  }
+
+  /// A device that the configuration names by its address, and that is not there yet.
+  convenience init(absent address: PCIAddress, name: String, settings: DeviceSettings, host: Host) {
+    self.init(address: address, name: name, settings: settings, host: host)
+    source = FunctionSource(of: self, device: nil)
+  }
+
+  private init(address: PCIAddress, name: String, settings: DeviceSettings, host: Host) {
     self.address = address
     self.name = name
-    self.device = device
-    self.assignment = assignment
     self.host = host
     record = host.state.load(address) ?? StateRecord(address: address)
     var log = host.log
@@ -83,6 +95,17 @@ final class DeviceSession {
     counterWaiters = []
     for waiter in waiters { waiter() }
   }
+
+  /// Says where NBD clients find the device.
+  private func announce() {
+    guard listener != nil else { return }
+    for unit in units where announcedUnits.insert(unit.index).inserted {
+      log.info("\(NBDAddress(socket: socketPath, export: unit.index == 0 ? "" : unit.exportName))")
+    }
+  }
+
+  /// The name of a unit's block device.
+  func outletName(of unit: BlockUnit) -> String { outlet?.name(of: unit) ?? name }
 
   func publish(_ kind: String, _ text: String) {
     host.publish(
@@ -121,6 +144,7 @@ extension DeviceSession: DeviceActions {
     case .running, .idle, .absent: log.notice("\(text)")
     default: log.info("\(text)")
     }
+    if to == .running { announce() }
     for refusal in to == .refused ? controller.refusals : [] { log.warning("\(refusal)") }
     publish("state", text)
     guard to.isResting else { return }

@@ -19,6 +19,8 @@ struct StateRecord: Codable, Equatable, Sendable {
   /// The device and the members of its group that were bound with it.
   var bindings: [BindingRecord] = []
   var units: [Unit] = []
+  /// The file behind an emulated device.
+  var medium: String?
 
   init(address: PCIAddress) { self.address = address }
 }

@@ -28,6 +28,9 @@ final class ChildProcess {
   private let loop: EventLoop
   private var token: EventLoop.Token?
 
+  /// Status of a child whose user namespace could not be set up (bh_spawn.h).
+  static let namespaceStatus: Int32 = 126
+
   /// What to start.
   struct Specification {
     var executable: String
@@ -37,6 +40,10 @@ final class ChildProcess {
     /// An open cgroup v2 directory, or -1.
     var cgroup: Int32 = -1
     var newPIDNamespace = false
+    /// The child is root in a user namespace of its own, which outside is the user that we are.
+    var newUserNamespace = false
+    /// The child is killed when we end, however that may be: without a control group nobody would find it again.
+    var diesWithUs = false
     var environment: [String] = []
   }
 
@@ -91,6 +98,12 @@ final class ChildProcess {
     return wait(pidfd)
   }
 
+  private static let userNamespaceHint =
+    "without root, drivers are jailed by user namespaces, which some systems switch off: see the sysctls "
+    + "user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
+
+  private static let namespaceHint = "in a container, bulkheadd needs CAP_SYS_ADMIN, or to be started by another user"
+
   private static func spawn(_ specification: Specification) throws(Failure) -> (pid: Int32, pidfd: Int32) {
     let executable = try FileText.open(specification.executable, "spawn", hint: "is Bulkhead installed completely?")
     var arguments: [UnsafeMutablePointer<CChar>?] = specification.arguments.map { strdup($0) } + [nil]
@@ -103,12 +116,17 @@ final class ChildProcess {
           var spec = bh_spawn(
             executable: executable.number, argv: argv.baseAddress, envp: envp.baseAddress, files: files.baseAddress,
             file_count: UInt32(files.count), cgroup: specification.cgroup,
-            new_pid_namespace: specification.newPIDNamespace ? 1 : 0)
+            new_pid_namespace: specification.newPIDNamespace ? 1 : 0,
+            new_user_namespace: specification.newUserNamespace ? 1 : 0,
+            die_with_parent: specification.diesWithUs ? 1 : 0)
           return bh_spawn(&spec, &pidfd)
         }
       }
     }
-    try checked(pid, "spawn", "start \(specification.executable)")
+    try checked(
+      pid, "spawn", "start \(specification.executable)",
+      hint: specification.newUserNamespace
+        ? Self.userNamespaceHint : specification.newPIDNamespace ? Self.namespaceHint : "")
     return (pid, pidfd)
   }
 }

@@ -1,32 +1,37 @@
 import CBulkhead
+import Control
 import Glibc
 import Platform
 
 /// The cgroup v2 tree: one group for each device, with the groups `broker` and `driver` below it.
 ///
 /// Where systemd has given us our own group (Delegate=yes) it is the base, and the supervisor moves into a leaf below it,
-/// because a group with processes of its own cannot hand controllers down. Elsewhere the base is `/bulkhead`.
+/// because a group with processes of its own cannot hand controllers down. Elsewhere the base is `/bulkhead`, and for a
+/// supervisor with a runtime folder of its own a group that is named after that: none takes another's for leftovers.
 final class ControlGroups {
   /// Absolute path.
   let base: String
-  /// What could not be had; for the log.
-  private(set) var complaints: [String] = []
+  private var complaints: [String] = []
+  private var saidComplaints = 0
+  /// Whether it is to be removed at the end.
+  private let isBaseOurs: Bool
   private static let controllers = ["memory", "pids", "cpu"]
 
   /// - Throws: ``Failure`` `cgroup-missing` where no cgroup v2 is mounted, `cgroup`.
-  init(proc: String = "/proc") throws(Failure) {
+  init(proc: String = "/proc", runtime: String) throws(Failure) {
     guard let mounts = FileText.contents("\(proc)/self/mountinfo"), let mount = ControlGroups.mountPoint(in: mounts)
     else {
       throw Failure(
         "cgroup-missing", "find the cgroup v2 file system", hint: "boot with systemd.unified_cgroup_hierarchy=1")
     }
     let own = FileText.contents("\(proc)/self/cgroup").flatMap(ControlGroups.ownPath) ?? "/"
-    if own != "/", bh_cgroup_delegated(mount + own) == 1 {
+    isBaseOurs = own == "/" || bh_cgroup_delegated(mount + own) != 1
+    if !isBaseOurs {
       base = mount + own
       try makeDirectory("\(base)/supervisor")
       _ = FileText.write("0", to: "\(base)/supervisor/cgroup.procs")
     } else {
-      base = "\(mount)/bulkhead"
+      base = "\(mount)/\(ControlGroups.name(for: runtime))"
       enableControllers(in: mount)
       try makeDirectory(base)
     }
@@ -47,6 +52,18 @@ final class ControlGroups {
   /// The path of the process in the v2 tree: the line `0::/path` of /proc/self/cgroup.
   static func ownPath(_ text: String) -> String? {
     text.split(separator: "\n").first { $0.hasPrefix("0::") }.map { String($0.dropFirst(3)) }
+  }
+
+  /// `bulkhead` for the system's supervisor, `bulkhead-tmp-test` for one with the runtime folder `/tmp/test`.
+  static func name(for runtime: String) -> String {
+    guard runtime != RuntimeFolder.system else { return "bulkhead" }
+    return "bulkhead" + runtime.split(separator: "/").map { "-\($0)" }.joined().suffix(200)
+  }
+
+  /// What could not be had and was not told before; for the log.
+  func takeComplaints() -> [String] {
+    defer { saidComplaints = complaints.count }
+    return Array(complaints[saidComplaints...])
   }
 
   private func path(_ name: String) -> String { "\(base)/\(name)" }
@@ -89,7 +106,7 @@ final class ControlGroups {
 
   /// Removes the base where it is ours and empty.
   func removeBase() {
-    if base.hasSuffix("/bulkhead") { rmdir(base) }
+    if isBaseOurs { rmdir(base) }
   }
 
   /// The devices that an earlier supervisor has left groups of.
@@ -111,7 +128,7 @@ final class ControlGroups {
   private func set(_ file: String, _ value: String, in group: String, isOptional: Bool = false) {
     let error = FileText.write(value, to: "\(group)/\(file)")
     guard error != 0, !isOptional else { return }
-    let complaint = "the limit \(file) = \(value) is not in force: \(Failure.name(of: error)) (\(group))"
+    let complaint = "no driver has its limit \(file): \(Failure.name(of: error)) (below \(base))"
     if !complaints.contains(complaint) { complaints.append(complaint) }
   }
 }

@@ -5,19 +5,18 @@ import Platform
 
 /// Where things are.
 public struct Paths: Sendable {
-  /// `bulkhead-broker` and `bulkhead-jail`.
-  public var libexec = "/usr/lib/bulkhead"
-  public var runtime = "/run/bulkhead"
+  /// Brokers and `bulkhead-jail`.
+  public var libexec = Installation.standardLibexec
+  public var runtime = RuntimeFolder.system
   /// Of the varlink service; nil: `io.bulkhead` below ``runtime``.
   public var socket: String?
 
   public init() {}
 
-  var broker: String { "\(libexec)/bulkhead-broker" }
-  var jail: String { "\(libexec)/bulkhead-jail" }
+  func executable(_ name: String) -> String { "\(libexec)/\(name)" }
   var state: String { "\(runtime)/state" }
   var outletSockets: String { "\(runtime)/nbd" }
-  var service: String { socket ?? "\(runtime)/io.bulkhead" }
+  var service: String { socket ?? RuntimeFolder.serviceSocket(in: runtime) }
   var lock: String { "\(runtime)/lock" }
 }
 
@@ -33,8 +32,12 @@ final class Host {
   /// Nil where the machine has no cgroup v2.
   var groups: ControlGroups?
   let log: Logger
-  /// The group that may use sockets, if it exists.
+  /// Whether brokers and drivers can become users of their own; otherwise they stay ours, in user namespaces.
+  let isPrivileged: Bool
+  /// The group that may use sockets, if it exists; -1: none.
   let socketGroup: Int32
+  /// Who has which file as the medium of an emulated device.
+  var media: [FileIdentity: String] = [:]
   /// Tells what happened to whoever watches.
   var publish: (Service.Event) -> Void = { _ in }
   /// The devices of a group that the configuration names without a driver.
@@ -42,17 +45,21 @@ final class Host {
   /// A device of the group, other than this one, that has a driver now.
   var groupOwner: (Int, PCIAddress) -> String? = { _, _ in nil }
 
-  init(loop: EventLoop, paths: Paths, log: Logger, socketGroup: Int32) {
+  init(loop: EventLoop, paths: Paths, log: Logger, isPrivileged: Bool = ProcessUser.canBeGiven) {
     self.loop = loop
     self.paths = paths
     self.log = log
-    self.socketGroup = socketGroup
+    self.isPrivileged = isPrivileged
+    socketGroup = isPrivileged ? SocketGroup.number(of: "bulkhead") : -1
     tree = KernelTree()
     bus = PCIBus(tree: tree)
     binder = Binder(sysfs: tree)
     safety = SafetyCheck(tree: tree)
     state = StateFolder(path: paths.state)
   }
+
+  /// Of sockets: the group that may use them is chosen by root only.
+  var socketMode: UInt32 { isPrivileged ? 0o660 : 0o600 }
 
   /// Seconds since 1970.
   static func wallClock() -> Int { WallClock.seconds() }

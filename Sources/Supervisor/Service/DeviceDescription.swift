@@ -15,15 +15,10 @@ extension Device {
   /// A configured device with all that is known of it.
   init(_ session: DeviceSession) {
     let label = session.state.label
-    if let device = session.device {
-      self.init(device, state: label)
-    } else {
-      self.init(
-        address: "\(session.address)", vendorID: "", deviceID: "", vendor: "", model: "", className: "", state: label)
-    }
+    self = session.source.description(state: label)
     let controller = session.controller!
     name = session.name
-    configured = session.assignment != nil || session.device == nil
+    configured = session.assignment != nil || !session.source.isPresent
     driver = session.assignment?.driver?.manifest.name
     driverVersion = session.driverVersion
     reason = controller.reason.isEmpty ? nil : controller.reason
@@ -55,7 +50,8 @@ extension Outlet {
         let connected = kernel.first { $0.index == Int(unit.index) }
         return Unit(
           index: Int(unit.index), identifier: Int(unit.identifier),
-          name: session.outlet?.name(of: unit) ?? session.name, size: Int(unit.size), blockSize: Int(unit.blockSize),
+          name: session.outletName(of: unit), export: unit.exportName, size: Int(unit.size),
+          blockSize: Int(unit.blockSize),
           readOnly: unit.features.contains(.readOnly) || session.controller.settings.outlet.readOnly,
           model: unit.model, serial: unit.serial,
           kernelDevice: connected.map { "/dev/nbd\($0.nbd)" }, link: connected?.link)

@@ -1,4 +1,5 @@
 import Control
+import Glibc
 
 /// Understands calls and gives them to the daemon.
 struct ServiceDispatch {
@@ -19,6 +20,8 @@ struct ServiceDispatch {
   }
 
   let version: String
+  /// Whoever runs the daemon may control it, beside root.
+  var owner: uid_t = geteuid()
   let handler: any ServiceHandler
 
   func take(_ connection: VarlinkConnection, _ message: [UInt8]) {
@@ -61,10 +64,11 @@ struct ServiceDispatch {
     case .start, .stop, .restart:
       guard let parameters: Service.StopParameters = parameters(message, call) else { return }
       guard let device = parameters.device else { return call.fail("InvalidParameter", ["parameter": "device"]) }
-      guard call.uid == 0 else {
+      guard call.uid == 0 || call.uid == owner else {
         return call.fail(
           ServiceError(
-            .permissionDenied, device: device, message: "only root may \(method.rawValue.lowercased()) a device",
+            .permissionDenied, device: device,
+            message: "only root and the user of bulkheadd may \(method.rawValue.lowercased()) a device",
             hint: "run the command as root"))
       }
       handler.operate(method, device, force: parameters.force ?? false, call)

@@ -13,15 +13,16 @@ final class VarlinkServer {
   private var token: EventLoop.Token?
   private var connections: [VarlinkConnection] = []
 
-  /// - Parameter group: may use the socket beside root; -1: nobody else.
+  /// - Parameter group: may use the socket beside us; -1: nobody else.
   /// - Throws: ``Failure`` `service-socket`.
   init(
-    path: String, group: Int32, loop: EventLoop, onCall: @escaping (VarlinkConnection, [UInt8]) -> Void
+    path: String, mode: UInt32 = 0o660, group: Int32, loop: EventLoop,
+    onCall: @escaping (VarlinkConnection, [UInt8]) -> Void
   ) throws(Failure) {
     self.path = path
     self.loop = loop
     file = try checked(
-      bh_unix_listen(path, 0o660, group), "service-socket", "listen on \(path)",
+      bh_unix_listen(path, mode, group), "service-socket", "listen on \(path)",
       hint: "give another path with --socket")
     token = loop.watch(file) { [weak self] _ in self?.accept(onCall) }
   }

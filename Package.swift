@@ -10,6 +10,7 @@ let package = Package(
     .executable(name: "bulkheadd", targets: ["bulkheadd"]),
     .executable(name: "bulkheadctl", targets: ["bulkheadctl"]),
     .executable(name: "bulkhead-broker", targets: ["bulkhead-broker"]),
+    .executable(name: "bulkhead-broker-emulated", targets: ["bulkhead-broker-emulated"]),
     .executable(name: "bulkhead-jail", targets: ["bulkhead-jail"]),
     .executable(name: "udriver-nvme", targets: ["udriver-nvme"]),
     .executable(name: "udriver-hostile", targets: ["udriver-hostile"]),
@@ -54,7 +55,7 @@ let package = Package(
     .target(
       name: "Broker",
       dependencies: ["CBulkhead", "Jail", "Platform", "Protocol", "VFIO", "Virtqueue"]),
-    .target(name: "Emulation", dependencies: ["CBulkhead", "Platform", "VFIO"]),
+    .target(name: "Emulation", dependencies: ["CBulkhead", "Platform", "Protocol", "VFIO"]),
     .target(
       name: "NBDProxy", dependencies: ["Broker", "CBulkhead", "Platform", "Protocol", "Virtqueue"],
       path: "proxies/nbd"),
@@ -63,7 +64,7 @@ let package = Package(
     .target(
       name: "Supervisor",
       dependencies: [
-        "CBulkhead", "Control", "Netlink", "PCI", "Platform", "Protocol", "TOMLKit",
+        "CBulkhead", "Control", "Emulation", "Netlink", "PCI", "Platform", "Protocol", "TOMLKit",
         .product(name: "Logging", package: "swift-log"),
       ]),
 
@@ -80,6 +81,9 @@ let package = Package(
     .executableTarget(
       name: "bulkhead-broker", dependencies: ["Broker", "NBDProxy"], linkerSettings: fullyStatic),
     .executableTarget(
+      name: "bulkhead-broker-emulated", dependencies: ["Broker", "Emulation", "Jail", "NBDProxy", "Platform"],
+      linkerSettings: fullyStatic),
+    .executableTarget(
       name: "bulkhead-jail", dependencies: ["Jail"], linkerSettings: fullyStatic),
 
     // Tests: one folder a module
@@ -94,11 +98,22 @@ let package = Package(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
     .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"]),
-    .testTarget(name: "BrokerTests", dependencies: ["Broker"]),
+    .testTarget(name: "BrokerTests", dependencies: ["Broker", "Emulation"]),
     .testTarget(name: "EmulationTests", dependencies: ["Emulation"]),
-    .testTarget(name: "NBDProxyTests", dependencies: ["CBulkhead", "NBDProxy"]),
+    .target(name: "CCounting", path: "Tests/CCounting"),
+    .testTarget(name: "NBDProxyTests", dependencies: ["CBulkhead", "CCounting", "NBDProxy"]),
     .testTarget(
       name: "SupervisorTests",
-      dependencies: ["CBulkhead", "Control", "Netlink", "PCI", "Platform", "Protocol", "Supervisor"]),
+      dependencies: ["CBulkhead", "Control", "Emulation", "Netlink", "PCI", "Platform", "Protocol", "Supervisor"]),
+
+    // The processes as they are, on the emulated device
+    .target(name: "NBDClient", dependencies: ["CBulkhead", "Platform"], path: "Tests/NBDClient"),
+    .target(
+      name: "Campaign", dependencies: ["CBulkhead", "NBDClient", "Platform"], path: "Tests/Campaign",
+      exclude: ["main"]),
+    .executableTarget(
+      name: "nbd-campaign", dependencies: ["CBulkhead", "Campaign", "Platform"], path: "Tests/Campaign/main",
+      linkerSettings: fullyStatic),
+    .testTarget(name: "NativeTests", dependencies: ["CBulkhead", "Campaign", "NBDClient", "Platform"]),
   ]
 )

@@ -6,42 +6,14 @@
 
 disk0=$(nvme_address 0)
 rounds=${BENCH_ROUNDS:-5}
-seconds=${BENCH_SECONDS:-3}
+BENCH_SECONDS=${BENCH_SECONDS:-3} BENCH_WHERE=lab BENCH_OUT=$LAB_OUT/bench.jsonl BENCH_WORK=$LAB_WORK
+BENCH_ROW=/lab/share/guest/bench-row
+# shellcheck source=lab/guest/bench-fio.sh
+. /lab/share/guest/bench-fio.sh
 on_exit stop_bulkheadd
 
-busy_jiffies() { awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
-
-# measure SYSTEM DEVICE WORK RW BS DEPTH
-measure() {
-  local before after
-  before=$(busy_jiffies)
-  timeout $((seconds * 5 + 30)) fio --name=bench --filename="$2" --direct=1 --ioengine=libaio --rw="$4" --bs="$5" \
-    --iodepth="$6" --size=256M --runtime="$seconds" --time_based --randrepeat=1 --output-format=json \
-    --output="$LAB_WORK/fio.json"
-  after=$(busy_jiffies)
-  python3 - "$1" "$3" $((after - before)) "$LAB_WORK/fio.json" >>"$LAB_OUT/bench.jsonl" <<'PYTHON'
-import json, sys
-system, work, jiffies, path = sys.argv[1:5]
-job = json.load(open(path))["jobs"][0]
-if job["error"]:
-    sys.exit(f"fio: error {job['error']}")
-operations = job["read"]["total_ios"] + job["write"]["total_ios"]
-rate = job["read"]["iops"] + job["write"]["iops"]
-print(json.dumps({"work": work, "where": "lab", "system": system, "unit": "iops", "value": rate,
-                  "cpu_us_per_op": int(jiffies) * 10000 / max(1, operations)}))
-PYTHON
-}
-
-all_work() {
-  local system=$1 device=$2 mode depth
-  for depth in 1 32; do
-    for mode in randread randwrite; do
-      measure "$system" "$device" "block-4k-$mode-qd$depth" "$mode" 4k "$depth"
-    done
-  done
-  measure "$system" "$device" block-128k-read "read" 128k 4
-  measure "$system" "$device" block-128k-write "write" 128k 4
-}
+# all_work SYSTEM DEVICE
+all_work() { bench_block "$1" --ioengine=libaio --direct=1 "--filename=$2"; }
 
 with_kernel() { all_work kernel "$(kernel_block_device "$disk0")"; }
 

@@ -80,7 +80,7 @@ unplugged() {
   eventually 30 is_in_state disk0 running
   is_in_state hot absent
   truncate -s 64M /tmp/hot.img 2>/dev/null || true
-  qmp blockdev-add driver=null-co node-name=hotnode size=67108864 || skip "no null block device"
+  qmp blockdev-add driver=null-co node-name=hotnode size=67108864 read-zeroes=true || skip "no null block device"
   qmp device_add driver=nvme id=nvme-hot serial=HOT drive=hotnode bus=port-spare0
   eventually 30 is_in_state hot running
   bulkheadctl list

@@ -8,7 +8,7 @@
 #   03:00.0 e1000e, 52:54:00:00:00:01     on one hub with
 #   04:00.0 virtio-net, 52:54:00:00:00:02
 #   05:00.0 edu, QEMU's teaching device (DMA engine, MSI)
-#   06, 07  empty ports "spare0" and "spare1" for device_add
+#   06, 07  empty ports "spare0" and "spare1" for device_add; the drive "disk-spare", 64 MiB, belongs to no device yet
 # The machine's own disks, 9p and serial devices are on bus 0 from slot 0x10 on.
 
 QEMU=()
@@ -19,6 +19,7 @@ machine_arguments() {
   mkdir -p "$run/out" "$run/share" "$tree"
   truncate -s 512M "$run/nvme0n1.raw" "$run/nvme1n1.raw"
   truncate -s 256M "$run/nvme1n2.raw"
+  truncate -s 64M "$run/spare.raw"
 
   # Interrupt remapping needs the interrupt controller outside of the kernel, hence kernel-irqchip=off.
   QEMU=(qemu-system-x86_64 -name bulkhead-lab -nodefaults -no-user-config -no-reboot -display none
@@ -34,7 +35,7 @@ machine_arguments() {
     slot=$((slot + 1))
   done
 
-  for path in nvme0n1 nvme1n1 nvme1n2; do
+  for path in nvme0n1 nvme1n1 nvme1n2 spare; do
     QEMU+=(-drive "if=none,id=disk-$path,file=$run/$path.raw,format=raw,cache=unsafe,discard=unmap")
   done
   QEMU+=(
@@ -83,6 +84,7 @@ share_files() {
   shift
   mkdir -p "$run/share/guest" "$run/share/scenarios"
   cp -r "$LAB_SOURCE/guest/." "$run/share/guest/"
+  cp -r "$ROOT/Tests/Clients" "$run/share/clients"
   : >"$run/share/scenarios.list"
   for scenario in "$@"; do
     cp "$scenario" "$run/share/scenarios/"

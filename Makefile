@@ -12,7 +12,7 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib/bulkhead
 LIBEXEC_PROGRAMS = bulkhead-broker bulkhead-broker-emulated bulkhead-jail
 
 .DEFAULT_GOAL := help
-.PHONY: help demo shell test bench lint docs build install install-test tree image packages clean distclean
+.PHONY: help demo shell test bench campaign lint docs build install install-test tree image packages clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +25,14 @@ shell: ## a shell inside the lab, with everything installed (Ctrl-A X ends it)
 	@lab/prepare
 	@lab/shell
 
-test: ## all unit tests and all lab scenarios
+test: ## all unit tests, real clients natively, all lab scenarios
 	@lab/test
 
-bench: ## the benchmark (WORK=block|net|... chooses a part)
-	@lab/prepare
+bench: ## the benchmark (WORK=block, block-lab or block-native)
 	@lab/bench $(WORK)
+
+campaign: ## kills and stops drivers under load (WHERE=native|lab SEED= KILLS= STOPS=)
+	@lab/campaign
 
 lint: ## formatting, shell scripts, warnings
 	@lab/lint
@@ -51,7 +53,9 @@ install: ## what BUILD_DIR holds, to DESTDIR and PREFIX (/usr)
 	@$(MAKE) --no-print-directory install-driver-nvme
 	@lab/install-files '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)'
 
-install-test: install-driver-hostile ## the drivers that only tests use
+install-test: install-driver-hostile ## what only tests use
+	install -m 755 $(BUILD_DIR)/nbd-campaign $(LIBDIR)/
+	$(STRIP) $(LIBDIR)/nbd-campaign
 
 install-driver-%:
 	install -d $(LIBDIR)/drivers

@@ -54,7 +54,8 @@ extension FakeController {
     page.storeBytes(of: claimedBlocks ?? UInt64(disk.count >> blockShift), as: UInt64.self)
     page.storeBytes(of: 1, toByteOffset: 26, as: UInt8.self)
     page.storeBytes(of: deallocation, toByteOffset: 33, as: UInt8.self)
-    page.storeBytes(of: UInt32(claimedBlockShift ?? blockShift) << 16 | metadataSize, toByteOffset: 132, as: UInt32.self)
+    let format = UInt32(claimedBlockShift ?? blockShift) << 16 | metadataSize
+    page.storeBytes(of: format, toByteOffset: 132, as: UInt32.self)
     page.storeBytes(of: 0xab, toByteOffset: 120, as: UInt8.self)
   }
 

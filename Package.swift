@@ -89,7 +89,7 @@ let package = Package(
     // Tests: one folder a module
     .testTarget(name: "PlatformTests", dependencies: ["Platform"]),
     .testTarget(name: "ProtocolTests", dependencies: ["Protocol"]),
-    .testTarget(name: "VirtqueueTests", dependencies: ["Virtqueue"]),
+    .testTarget(name: "VirtqueueTests", dependencies: ["Platform", "Virtqueue"]),
     .testTarget(name: "PCITests", dependencies: ["PCI"]),
     .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
     .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "Netlink"]),
@@ -101,7 +101,7 @@ let package = Package(
     .testTarget(name: "BrokerTests", dependencies: ["Broker", "Emulation"]),
     .testTarget(name: "EmulationTests", dependencies: ["Emulation"]),
     .target(name: "CCounting", path: "Tests/CCounting"),
-    .testTarget(name: "NBDProxyTests", dependencies: ["CBulkhead", "CCounting", "NBDProxy"]),
+    .testTarget(name: "NBDProxyTests", dependencies: ["CBulkhead", "CCounting", "NBDProxy", "Platform", "Protocol"]),
     .testTarget(
       name: "SupervisorTests",
       dependencies: ["CBulkhead", "Control", "Emulation", "Netlink", "PCI", "Platform", "Protocol", "Supervisor"]),

@@ -38,7 +38,7 @@ public final class Assailant {
   ) {
     self.client = client
     self.deadline = deadline
-    var generator = Generator(seed: seed ^ 0xA55A_1234_0FF0_CAFE)
+    var generator = SeededGenerator(seed: seed ^ 0xA55A_1234_0FF0_CAFE)
     for attack in Attack.allCases {
       for _ in 0..<(attacks[attack] ?? 0) { plan.append((attack, UInt64(1 + generator.below(gap)))) }
     }

@@ -1,6 +1,8 @@
+import Platform
+
 /// The operations of a campaign, one after the other, as its seed has them.
 public struct Plan: Sendable {
-  private var generator: Generator
+  private var generator: SeededGenerator
   private let sectors: Int
   private let blockSectors: Int
   private let kinds: Set<Operation.Kind>
@@ -15,7 +17,7 @@ public struct Plan: Sendable {
     seed: UInt64, sectors: Int, blockSize: Int, kinds: Set<Operation.Kind>, canForceUnitAccess: Bool,
     largest: Int = 128 << 10
   ) {
-    generator = Generator(seed: seed)
+    generator = SeededGenerator(seed: seed)
     self.sectors = sectors
     blockSectors = blockSize / sectorSize
     self.kinds = kinds

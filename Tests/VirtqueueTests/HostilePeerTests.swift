@@ -1,3 +1,4 @@
+import Platform
 import Testing
 
 @testable import Virtqueue
@@ -98,7 +99,7 @@ import Testing
   @Test(arguments: 1...8)
   func noise(seed: Int) {
     let pair = QueuePair(size: 16)
-    var random = SeededGenerator(state: UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     let chain = UnsafeMutableBufferPointer<VirtqueueDescriptor>.allocate(capacity: 16)
     defer { chain.deallocate() }
     var completed = 0

@@ -51,15 +51,3 @@ final class QueuePair {
     memory.storeBytes(of: head, toByteOffset: layout.availOffset + 4 + position * 2, as: UInt16.self)
   }
 }
-
-/// A small generator whose seed reproduces a run (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}

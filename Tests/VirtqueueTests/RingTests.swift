@@ -1,3 +1,4 @@
+import Platform
 import Testing
 
 @testable import Virtqueue
@@ -45,7 +46,7 @@ import Testing
   /// The 16-bit indices wrap many times; no chain is lost, repeated or reordered, whatever the batch sizes.
   @Test func indicesWrap() throws {
     let pair = QueuePair(size: 4)
-    var random = SeededGenerator(state: 7)
+    var random = SeededGenerator(seed: 7)
     var sent = 0
     var received = 0
     var expected: [UInt32] = []

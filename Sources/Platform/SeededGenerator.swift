@@ -1,5 +1,5 @@
-/// Random numbers that a seed reproduces (SplitMix64).
-public struct Generator: RandomNumberGenerator, Sendable {
+/// A small random number generator whose seed reproduces a run (SplitMix64). For tests and emulation, not for secrets.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
   public init(seed: UInt64) { state = seed }

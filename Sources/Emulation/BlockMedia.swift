@@ -2,8 +2,12 @@ import CBulkhead
 import Glibc
 import Platform
 
-/// Where the blocks of a namespace are: part of a file. A file that cannot shrink is mapped and used as memory. Offsets
+/// Where the blocks of a namespace are: part of a file. A file that cannot shrink is mapped, and read as memory. Offsets
 /// are in bytes from the start of the namespace and are checked by the caller.
+///
+/// Changes go through the kernel even then: it copies to a page as a whole before it ends a process, so that a block,
+/// which lies in one page, is never in parts what it was and what it was to become, whenever the broker is killed. Of
+/// several blocks some may be changed and some not.
 struct BlockMedia: ~Copyable {
   private let file: Int32
   private let fileOffset: Int64
@@ -38,15 +42,7 @@ struct BlockMedia: ~Copyable {
 
   /// From memory to media; false for an I/O error.
   func write(from parts: UnsafePointer<bh_part>, _ count: Int, at offset: Int, length: Int) -> Bool {
-    guard let memory else {
-      return bh_image_write(file, parts, Int32(count), fileOffset + Int64(offset)) == length
-    }
-    var to = memory + offset
-    for index in 0..<count {
-      to.copyMemory(from: parts[index].base, byteCount: parts[index].length)
-      to += parts[index].length
-    }
-    return true
+    bh_image_write(file, parts, Int32(count), fileOffset + Int64(offset)) == length
   }
 
   func read(into base: UnsafeMutableRawPointer, at offset: Int, length: Int) -> Bool {
@@ -61,11 +57,6 @@ struct BlockMedia: ~Copyable {
 
   /// Makes the range read as zeroes; `punch` gives its room back where that is possible.
   func zero(at offset: Int, length: Int, punch: Bool) -> Bool {
-    // A write is quicker than a system call for what is small; holes are made of whole pages in any case.
-    if let memory, !punch || length < pageSize {
-      (memory + offset).initializeMemory(as: UInt8.self, repeating: 0, count: length)
-      return true
-    }
     if bh_image_zero(file, fileOffset + Int64(offset), Int64(length), punch ? 1 : 0) == 0 { return true }
     return writeZeroes(at: offset, length: length)
   }

@@ -92,7 +92,9 @@ let package = Package(
     .testTarget(name: "VirtqueueTests", dependencies: ["Platform", "Virtqueue"]),
     .testTarget(name: "PCITests", dependencies: ["PCI"]),
     .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
-    .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "Netlink"]),
+    .target(
+      name: "NamespaceRig", dependencies: ["CBulkhead", "Netlink", "Platform"], path: "Tests/NamespaceRig"),
+    .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform"]),
     .testTarget(name: "JailTests", dependencies: ["CBulkhead", "Jail", "Platform", "Protocol"]),
     .executableTarget(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),

@@ -55,6 +55,7 @@ let package = Package(
     .target(
       name: "Broker",
       dependencies: ["CBulkhead", "Jail", "Platform", "Protocol", "VFIO", "Virtqueue"]),
+    .target(name: "TAP", dependencies: ["CBulkhead", "Platform", "Protocol", "Virtqueue"]),
     .target(name: "Emulation", dependencies: ["CBulkhead", "Platform", "Protocol", "VFIO"]),
     .target(
       name: "NBDProxy", dependencies: ["Broker", "CBulkhead", "Platform", "Protocol", "Virtqueue"],
@@ -95,6 +96,9 @@ let package = Package(
     .target(
       name: "NamespaceRig", dependencies: ["CBulkhead", "Netlink", "Platform"], path: "Tests/NamespaceRig"),
     .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform"]),
+    .testTarget(
+      name: "TAPTests",
+      dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform", "Protocol", "TAP", "Virtqueue"]),
     .testTarget(name: "JailTests", dependencies: ["CBulkhead", "Jail", "Platform", "Protocol"]),
     .executableTarget(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),

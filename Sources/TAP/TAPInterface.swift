@@ -1,0 +1,84 @@
+import CBulkhead
+import Glibc
+import Platform
+
+/// A TAP interface with all of its queues.
+///
+/// It lives as long as its files: whoever holds them keeps name, index, addresses, routes and bridge membership, and a
+/// driver that dies takes away no more than the carrier.
+public final class TAPInterface {
+  /// The kernel's limit (MAX_TAP_QUEUES).
+  public static let maximumQueues = 256
+
+  public let name: String
+  public let queues: [TAPQueue]
+
+  /// Makes an interface in the calling thread's namespace; it is down and has no carrier. Needs CAP_NET_ADMIN.
+  ///
+  /// - Parameters:
+  ///   - name: an interface of that name must not exist.
+  ///   - queues: more than one needs a kernel with multi-queue TAPs (Linux 3.8).
+  ///   - path: the file that makes interfaces.
+  /// - Throws: `tap-open`, `tap-features`, `tap-interface`, `tap-header`, `tap-carrier`. Nothing stays then.
+  public init(name: InterfaceName, queues count: Int = 1, path: String = "/dev/net/tun") throws(Failure) {
+    precondition(count >= 1 && count <= TAPInterface.maximumQueues, "a TAP has 1 to 256 queues")
+    // Whatever is thrown closes the files that were opened so far, and with them the interface goes.
+    var queues = [try TAPQueue(path: path, name: name, extra: .exclusive)]
+    guard count == 1 || queues[0].flags.contains(.multiQueue) else {
+      throw Failure("tap-features", "make \(name) with \(count) queues: the kernel's TAP has one")
+    }
+    while queues.count < count { queues.append(try TAPQueue(path: path, name: name, extra: [])) }
+    for queue in queues {
+      try queue.setHeaderSize(VirtioNetHeader.size)
+      try queue.setLittleEndian()
+    }
+    // A kernel that does not know IFF_NO_CARRIER switches it on with each queue.
+    try queues[0].setCarrier(false)
+    self.name = queues[0].name
+    self.queues = queues
+  }
+
+  /// Takes over queues that another process has made.
+  /// - Throws: `tap-adopt` also when they belong to different interfaces.
+  public init(adopting queues: [TAPQueue]) throws(Failure) {
+    guard let first = queues.first else { throw Failure("tap-adopt", "take over an interface without a queue") }
+    for queue in queues where queue.name != first.name {
+      throw Failure("tap-adopt", "take over \(first.name) with a queue of \(queue.name)")
+    }
+    for queue in queues {
+      guard try queue.headerSize() == VirtioNetHeader.size else {
+        throw Failure("tap-adopt", "take over \(first.name): its headers have not \(VirtioNetHeader.size) bytes")
+      }
+    }
+    name = first.name
+    self.queues = queues
+  }
+
+  /// What the driver's side can be given unfinished.
+  /// - Throws: `tap-offload`.
+  public func setOffloads(_ offloads: TAPOffloads) throws(Failure) { try queues[0].setOffloads(offloads) }
+
+  /// - Throws: `tap-carrier`.
+  public func setCarrier(_ isOn: Bool) throws(Failure) { try queues[0].setCarrier(isOn) }
+
+  /// Bytes for each queue; see ``TAPQueue/setSendBuffer(_:)``.
+  /// - Throws: `tap-send-buffer`.
+  public func setSendBuffer(_ bytes: Int) throws(Failure) {
+    for queue in queues { try queue.setSendBuffer(bytes) }
+  }
+
+  /// Spreads frames over the first `count` queues only. At least one stays: without any, the interface would have no way
+  /// to say that it has carrier.
+  /// - Throws: `tap-queue`.
+  public func useQueues(_ count: Int) throws(Failure) {
+    precondition(count >= 1 && count <= queues.count, "there are \(queues.count) queues")
+    for (index, queue) in queues.enumerated() {
+      if index < count { try queue.attach() } else { try queue.detach() }
+    }
+  }
+
+  /// Gives all files back, and with them the interface unless another process has them too.
+  public func close() {
+    for queue in queues { queue.close() }
+  }
+}

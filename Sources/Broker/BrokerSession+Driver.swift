@@ -82,6 +82,8 @@ extension BrokerSession {
         .driverFailed(code: code, errno: errno, deviceStatus: deviceStatus, detail: detail),
         generation: driver.generation)
       lose(.failed)
+    case .networkPort, .networkLink, .networkApplied, .networkStatistics:
+      distrustDriver(.illegalTransition, "\(message.kind) from a driver of the block class")
     }
   }
 

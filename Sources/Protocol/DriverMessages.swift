@@ -37,10 +37,19 @@ public enum DriverMessage: ControlMessage {
   case stopped
   /// The driver gives up; it exits next.
   case failed(code: FailureCode, errno: UInt16, deviceStatus: UInt32, detail: String)
+  /// Network class: the port; sent once, before ``ready``.
+  case networkPort(NetworkPort)
+  /// Network class: the link as it is now; sent once before ``ready``, then whenever it changes.
+  case networkLink(NetworkLink)
+  /// Network class: the settings with this number are in force, or cannot be (an errno).
+  case networkApplied(sequence: UInt32, errno: UInt16)
+  /// Network class: answer to ``BrokerMessage/networkCount``.
+  case networkStatistics(NetworkStatistics)
 
   public enum Kind: UInt16, CaseIterable, Sendable {
     case hello = 1
     case configRead, configWrite, blockUnit, ready, pong, stopped, failed
+    case networkPort, networkLink, networkApplied, networkStatistics
   }
 
   public var kind: Kind {
@@ -53,6 +62,10 @@ public enum DriverMessage: ControlMessage {
     case .pong: .pong
     case .stopped: .stopped
     case .failed: .failed
+    case .networkPort: .networkPort
+    case .networkLink: .networkLink
+    case .networkApplied: .networkApplied
+    case .networkStatistics: .networkStatistics
     }
   }
 
@@ -76,6 +89,12 @@ public enum DriverMessage: ControlMessage {
       writer.put(errno)
       writer.put(deviceStatus)
       writer.put(detail, limit: 200)
+    case .networkPort(let port): port.encode(into: &writer)
+    case .networkLink(let link): link.encode(into: &writer)
+    case .networkApplied(let sequence, let errno):
+      writer.put(sequence)
+      writer.put(errno)
+    case .networkStatistics(let statistics): statistics.encode(into: &writer)
     }
   }
 
@@ -100,6 +119,11 @@ public enum DriverMessage: ControlMessage {
       return .failed(
         code: code, errno: try reader.get("failure errno"), deviceStatus: try reader.get("failure status"),
         detail: try reader.text(limit: 200, "failure detail"))
+    case .networkPort: return .networkPort(try NetworkPort(from: &reader))
+    case .networkLink: return .networkLink(try NetworkLink(from: &reader))
+    case .networkApplied:
+      return .networkApplied(sequence: try reader.get("applied sequence"), errno: try reader.get("applied errno"))
+    case .networkStatistics: return .networkStatistics(try NetworkStatistics(from: &reader))
     }
   }
 }
@@ -213,10 +237,16 @@ public enum BrokerMessage: ControlMessage {
   case ping(sequence: UInt32)
   /// Shut the device down and answer ``DriverMessage/stopped``.
   case stop
+  /// Network class: how the port has to be; answered by ``DriverMessage/networkApplied(sequence:errno:)``. Once before
+  /// ``start``, then whenever something changes.
+  case networkSettings(NetworkSettings)
+  /// Network class: asks for ``DriverMessage/networkStatistics(_:)``.
+  case networkCount
 
   public enum Kind: UInt16, CaseIterable, Sendable {
     case grant = 1
     case configValue, start, ping, stop
+    case networkSettings, networkCount
   }
 
   public var kind: Kind {
@@ -226,6 +256,8 @@ public enum BrokerMessage: ControlMessage {
     case .start: .start
     case .ping: .ping
     case .stop: .stop
+    case .networkSettings: .networkSettings
+    case .networkCount: .networkCount
     }
   }
 
@@ -235,8 +267,9 @@ public enum BrokerMessage: ControlMessage {
     case .configValue(let value, let errno):
       writer.put(value)
       writer.put(errno)
-    case .start, .stop: break
+    case .start, .stop, .networkCount: break
     case .ping(let sequence): writer.put(sequence)
+    case .networkSettings(let settings): settings.encode(into: &writer)
     }
   }
 
@@ -248,6 +281,8 @@ public enum BrokerMessage: ControlMessage {
     case .start: return .start
     case .ping: return .ping(sequence: try reader.get("ping sequence"))
     case .stop: return .stop
+    case .networkSettings: return .networkSettings(try NetworkSettings(from: &reader))
+    case .networkCount: return .networkCount
     }
   }
 }

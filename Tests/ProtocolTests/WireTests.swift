@@ -16,10 +16,13 @@ import Testing
     .hello(name: "nvme", version: "1"), .configRead(offset: 4, width: 2), .configWrite(offset: 6, width: 2, value: 7),
     .blockUnit(unit), .ready, .pong(sequence: 9), .stopped,
     .failed(code: .timeout, errno: 110, deviceStatus: 3, detail: "CSTS.RDY"),
+    .networkPort(NetworkTests.port), .networkLink(NetworkLink(isUp: true, speed: 1000, isFullDuplex: true)),
+    .networkApplied(sequence: 3, errno: 22), .networkStatistics(NetworkTests.statistics),
   ]
 
   static let brokerMessages: [BrokerMessage] = [
     .grant(grant), .configValue(value: 1, errno: 13), .start, .ping(sequence: 4), .stop,
+    .networkSettings(NetworkTests.settings), .networkCount,
   ]
 
   static let configuration = BrokerConfiguration(

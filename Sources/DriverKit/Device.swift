@@ -11,6 +11,8 @@ public final class Device {
   public var arena: Arena
   /// The queues of requests; live once the driver has been asked to serve.
   public let queues: [BlockQueue]
+  /// Network class: the virtqueues, outbound and inbound in turn. A driver may offer buffers before it is asked to serve.
+  public let networkQueues: [NetworkQueue]
   /// The broker wants the device shut down. Waits go on; the loop ends after the callback that runs now.
   public internal(set) var isStopping = false
 
@@ -20,6 +22,8 @@ public final class Device {
   var isStarted = false
   private let bars: [Bar?]
   private var configAnswer: (value: UInt32, errno: UInt16)?
+  private var settings: NetworkSettings?
+  private var countRequests = 0
 
   /// A device over any memory: what the jail mapped, or what a test made up.
   /// - Parameters:
@@ -38,7 +42,13 @@ public final class Device {
     self.arena = Arena(arena)
     events = EventTable(control: control.socket, interrupts: interrupts, kicks: kicks)
     let layout = Self.queueLayout(of: grant)
-    queues = calls.indices.map { index in
+    let isNetwork = grant.deviceClass == .network
+    networkQueues = (isNetwork ? calls.indices : 0..<0).map { index in
+      NetworkQueue(
+        index: index, memory: rings + index * layout.stride, layout: layout.queue,
+        arena: arena.address..<arena.address + UInt64(arena.length), call: calls[index])
+    }
+    queues = (isNetwork ? 0..<0 : calls.indices).map { index in
       BlockQueue(
         index: index, memory: rings + index * layout.stride,
         address: AddressMap.rings + UInt64(index * layout.stride), layout: layout,
@@ -48,11 +58,15 @@ public final class Device {
 
   deinit {
     for queue in queues { queue.release() }
+    for queue in networkQueues { queue.release() }
     events.deallocate()
   }
 
   static func queueLayout(of grant: DeviceGrant) -> SlottedQueueLayout {
-    SlottedQueueLayout(
+    if grant.deviceClass == .network {
+      return SlottedQueueLayout(queueSize: Int(grant.queueSize), slots: NetworkClass.slots, slotSize: 0)
+    }
+    return SlottedQueueLayout(
       queueSize: Int(grant.queueSize), slots: BlockClass.slots(queueSize: Int(grant.queueSize)),
       slotSize: BlockClass.slotSize)
   }
@@ -153,7 +167,30 @@ public final class Device {
       case .start: isStarted = true
       case .ping(let sequence): try control.send(.pong(sequence: sequence))
       case .stop: isStopping = true
+      // Only the last settings count, but each is a whole.
+      case .networkSettings(let new): settings = new
+      case .networkCount: countRequests += 1
       }
     }
+  }
+
+  // MARK: Network class
+
+  /// Tells the broker of a change of the link.
+  public func reportLink(_ link: NetworkLink) throws(DriverFailure) {
+    guard !isStopping else { return }
+    try control.send(.networkLink(link))
+  }
+
+  func takeSettings() -> NetworkSettings? {
+    defer { settings = nil }
+    return settings
+  }
+
+  /// Whether the broker asked for the statistics and was not answered yet.
+  func takeCountRequest() -> Bool {
+    guard countRequests > 0 else { return false }
+    countRequests -= 1
+    return true
   }
 }

@@ -8,7 +8,7 @@ struct DriverConversationRunner<Driver: BlockDriver> {
   func run(makeDevice: (DeviceGrant, ControlPort) throws(DriverFailure) -> Device) -> Int32 {
     do throws(DriverFailure) {
       try control.send(.hello(name: Driver.name, version: Driver.version))
-      let device = try makeDevice(try awaitGrant(), control)
+      let device = try makeDevice(try control.awaitGrant(), control)
       let driver = try Driver(device: device, options: options)
       let units = try driver.start()
       try announce(units, device)
@@ -20,21 +20,7 @@ struct DriverConversationRunner<Driver: BlockDriver> {
       loop.logCounters()
       try control.send(.stopped)
       return 0
-    } catch { return giveUp(error) }
-  }
-
-  /// The broker has no reason to be slow here, and the driver none to hurry: its own deadline ends a failed start.
-  private func awaitGrant() throws(DriverFailure) -> DeviceGrant {
-    let events = EventTable(control: control.socket, interrupts: [], kicks: [])
-    while true {
-      if let message = try control.receive() {
-        guard case .grant(let grant) = message else {
-          throw DriverFailure(.protocolError, "expected a grant, not \(message.kind)")
-        }
-        return grant
-      }
-      _ = events.waitForControl(-1)
-    }
+    } catch { return control.giveUp(Driver.name, error) }
   }
 
   private func announce(_ units: [BlockUnit], _ device: Device) throws(DriverFailure) {
@@ -44,17 +30,5 @@ struct DriverConversationRunner<Driver: BlockDriver> {
     }
     for unit in units { try control.send(.blockUnit(unit)) }
     try control.send(.ready)
-  }
-
-  private func giveUp(_ failure: DriverFailure) -> Int32 {
-    guard !failure.isHangUp else { return 0 }
-    Log.error("\(Driver.name): \(failure)")
-    // The broker may be gone as well; this process ends in any case.
-    do throws(DriverFailure) {
-      try control.send(
-        .failed(
-          code: failure.code, errno: failure.errno, deviceStatus: failure.deviceStatus, detail: failure.detail))
-    } catch { Log.debug("the broker cannot be told: \(error)") }
-    return 1
   }
 }

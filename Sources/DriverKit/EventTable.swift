@@ -23,6 +23,9 @@ struct EventTable {
   /// - Returns: whether the control socket has something to say.
   func wait(_ nanoseconds: Nanoseconds) -> Bool { wait(nanoseconds, count) }
 
+  /// Whether the last wait for everything saw a signal of interrupt `vector`.
+  func isSignalled(interrupt vector: Int) -> Bool { entries[1 + vector].revents != 0 }
+
   /// The same for the control socket alone.
   func waitForControl(_ nanoseconds: Nanoseconds) -> Bool { wait(nanoseconds, 1) }
 

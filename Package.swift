@@ -13,6 +13,7 @@ let package = Package(
     .executable(name: "bulkhead-broker-emulated", targets: ["bulkhead-broker-emulated"]),
     .executable(name: "bulkhead-jail", targets: ["bulkhead-jail"]),
     .executable(name: "udriver-nvme", targets: ["udriver-nvme"]),
+    .executable(name: "udriver-e1000e", targets: ["udriver-e1000e"]),
     .executable(name: "udriver-hostile", targets: ["udriver-hostile"]),
   ],
   dependencies: [
@@ -42,6 +43,12 @@ let package = Package(
       exclude: ["main", "nvme.toml"]),
     .executableTarget(
       name: "udriver-nvme", dependencies: ["NVMe"], path: "udrivers/nvme/main",
+      linkerSettings: fullyStatic),
+    .target(
+      name: "E1000E", dependencies: ["DriverKit"], path: "udrivers/e1000e",
+      exclude: ["main", "e1000e.toml"]),
+    .executableTarget(
+      name: "udriver-e1000e", dependencies: ["E1000E"], path: "udrivers/e1000e/main",
       linkerSettings: fullyStatic),
     .executableTarget(
       name: "udriver-hostile", dependencies: ["DriverKit", "NVMe", "CBulkhead"],
@@ -104,6 +111,7 @@ let package = Package(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
     .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"]),
+    .testTarget(name: "E1000ETests", dependencies: ["CCounting", "E1000E"]),
     .testTarget(name: "BrokerTests", dependencies: ["Broker", "Emulation"]),
     .testTarget(name: "EmulationTests", dependencies: ["Emulation"]),
     .target(name: "CCounting", path: "Tests/CCounting"),

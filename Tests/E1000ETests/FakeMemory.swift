@@ -1,0 +1,25 @@
+import DriverKit
+import Glibc
+
+/// Zeroed memory that a device reaches at `address`.
+final class FakeMemory {
+  let pointer: UnsafeMutableRawPointer
+  let address: UInt64
+  let length: Int
+
+  init(address: UInt64, length: Int) {
+    pointer = .allocate(byteCount: length, alignment: 4096)
+    pointer.initializeMemory(as: UInt8.self, repeating: 0, count: length)
+    self.address = address
+    self.length = length
+  }
+
+  deinit { pointer.deallocate() }
+
+  var dma: DMAMemory { DMAMemory(pointer: pointer, address: address, length: length) }
+
+  func find(_ address: UInt64, _ length: Int) -> UnsafeMutableRawPointer? {
+    guard address >= self.address, address - self.address <= UInt64(self.length - length) else { return nil }
+    return pointer + Int(address - self.address)
+  }
+}

@@ -1,0 +1,194 @@
+import DriverKit
+import Glibc
+import Testing
+
+@testable import E1000E
+
+/// Reset, address, settings, filters, link, statistics.
+@Suite struct StartTests {
+  private func code(_ body: () throws -> Void) -> FailureCode? {
+    do { try body() } catch let failure as DriverFailure { return failure.code } catch {}
+    return nil
+  }
+
+  @Test func announcesThePort() throws {
+    let bench = try Bench().start()
+    #expect(
+      bench.port
+        == NetworkPort(
+          address: Bench.address, maximumMTU: 9000,
+          offloads: [.transmitChecksum, .transmitTCP4, .transmitTCP6, .receiveChecksum], queuePairs: 1,
+          model: "Intel 82574L", firmware: "2.16"))
+    #expect(bench.fake.resets == 1)
+  }
+
+  @Test func setsUpThreeVectors() throws {
+    let bench = try Bench(options: ["moderation-us=128"]).start()
+    #expect(bench.fake.registers[0x00E4] == 0x800A_0908)
+    #expect([0xE8, 0xEC, 0xF0].map { bench.fake.registers[$0] } == [500, 500, 500])
+    #expect(bench.fake.registers[0x00DC] == 0x0050_0000)
+    #expect(bench.fake.registers[0x00D0] == 0x0100_0044, "queues are not armed before the driver sleeps")
+    try bench.driver.armInterrupts()
+    #expect(bench.fake.registers[0x00D0] == 0x0150_0044)
+  }
+
+  @Test func interruptsOnceForManyFrames() throws {
+    let bench = try Bench().start()
+    try bench.driver.armInterrupts()
+    for _ in 0..<5 { bench.fake.receive(Sample.frame(64)) }
+    #expect(EventDescriptor.drained(bench.interrupts[0]) == 1)
+    try bench.run()
+    try bench.driver.armInterrupts()
+    #expect(EventDescriptor.drained(bench.interrupts[0]) == 0, "what was polled does not interrupt")
+    bench.fake.receive(Sample.frame(64))
+    #expect(EventDescriptor.drained(bench.interrupts[0]) == 1)
+  }
+
+  @Test func takesTheAddressFromTheNVM() throws {
+    let bench = try Bench { $0.loadsAddress = false }.start()
+    #expect(bench.port?.address == Bench.address)
+  }
+
+  @Test(arguments: [[0, 0, 0], [0xFFFF, 0xFFFF, 0xFFFF], [0x0001, 0x5E00, 0x0100]] as [[UInt16]])
+  func refusesAnAddressThatNobodyMayHave(words: [UInt16]) throws {
+    let bench = try Bench { fake in
+      for index in 0..<3 { fake.nvm[index] = words[index] }
+    }
+    #expect(code { try bench.start() } == .unsupported)
+  }
+
+  @Test func bearsAWrongNVMChecksum() throws {
+    let bench = try Bench { $0.nvm[20] = 0x1234 }.start()
+    #expect(bench.port?.address == Bench.address)
+  }
+
+  @Test func noticesThatTheDeviceIsGone() throws {
+    let bench = try Bench { $0.isGone = true }
+    #expect(code { try bench.start() } == .deviceGone)
+    let later = try Bench().start()
+    later.fake.isGone = true
+    #expect(code { try later.apply() } == .deviceGone)
+    #expect(code { _ = try later.driver.statistics() } == .deviceGone)
+    #expect(code { try later.driver.interrupt(2) } == .deviceGone)
+    #expect(code { try later.driver.timer(0) } == .deviceGone)
+  }
+
+  @Test func givesUpAResetWithoutEnd() throws {
+    let bench = try Bench { $0.resetNeverEnds = true }
+    #expect(code { try bench.start() } == .timeout)
+  }
+
+  @Test func resetsThoughRequestsGoOn() throws {
+    let bench = try Bench { $0.masterNeverEnds = true }.start()
+    #expect(bench.fake.resets == 1)
+  }
+
+  @Test func knowsItsDevices() throws {
+    #expect(code { _ = try Bench(deviceID: 0x100E) } == .unsupported)
+    #expect(try Bench(deviceID: 0x10F6).start().port?.model == "Intel 82574LA")
+  }
+
+  @Test func wakesThePHY() throws {
+    let bench = try Bench { $0.phy[0] = 0x0800 }.start()
+    #expect(bench.fake.phy[0] == 0x1200)
+    #expect(try Bench().start().fake.phy[0] == 0x1140, "a PHY that negotiates is left alone")
+  }
+
+  // MARK: Settings
+
+  @Test func takesNothingBeforeSettings() throws {
+    let bench = try Bench()
+    _ = try bench.driver.start()
+    #expect(!bench.fake.receive(Sample.frame(64)))
+    try bench.apply { $0.isEnabled = false }
+    #expect(!bench.fake.receive(Sample.frame(64)))
+    try bench.apply()
+    #expect(bench.fake.receive(Sample.frame(64)))
+  }
+
+  @Test func filtersByAddress() throws {
+    let bench = try Bench().start()
+    let other = HardwareAddress(0x52, 0x54, 0x00, 0x12, 0x34, 0x57)
+    #expect(!bench.fake.receive(Sample.frame(64, to: other)))
+    #expect(bench.fake.receive(Sample.frame(64, to: HardwareAddress(bits: .max))))
+    try bench.apply { $0.address = other }
+    #expect(bench.fake.receive(Sample.frame(64, to: other)) && !bench.fake.receive(Sample.frame(64)))
+    try bench.apply { $0.isPromiscuous = true }
+    #expect(bench.fake.receive(Sample.frame(64, to: other)) && bench.fake.receive(Sample.frame(64)))
+    try bench.apply()
+    #expect(!bench.fake.receive(Sample.frame(64, to: other)))
+  }
+
+  @Test func filtersMulticast() throws {
+    let bench = try Bench().start()
+    let groups = (0..<64).map { HardwareAddress(0x01, 0x00, 0x5E, 0x01, UInt8($0 * 3), UInt8($0)) }
+    #expect(!groups.contains { bench.fake.receive(Sample.frame(64, to: $0)) })
+    try bench.apply { $0.multicast = groups }
+    for group in groups { #expect(bench.fake.receive(Sample.frame(64, to: group))) }
+    let stranger = HardwareAddress(0x01, 0x00, 0x5E, 0x01, 0xFF, 0xFF)
+    #expect(!bench.fake.receive(Sample.frame(64, to: stranger)))
+    try bench.apply { $0.receivesAllMulticast = true }
+    #expect(bench.fake.receive(Sample.frame(64, to: stranger)))
+    try bench.apply()
+    #expect(!bench.fake.receive(Sample.frame(64, to: groups[5])))
+  }
+
+  @Test func followsTheMTU() throws {
+    let bench = try Bench().start()
+    #expect(!bench.fake.receive(Sample.frame(1600)))
+    #expect(try bench.apply { $0.mtu = 9000 } == 0)
+    #expect(bench.fake.receive(Sample.frame(9022)))
+    #expect(try bench.apply { $0.mtu = 9001 } == EINVAL)
+    #expect(bench.fake.receive(Sample.frame(9022)), "the settings are as before")
+  }
+
+  // MARK: Link and statistics
+
+  @Test func reportsTheLink() throws {
+    let bench = try Bench { $0.isLinkUp = false }.start()
+    #expect(try bench.driver.link() == .down)
+    bench.fake.isLinkUp = true
+    bench.fake.raise(1 << 2)
+    #expect(EventDescriptor.drained(bench.interrupts[2]) == 1)
+    try bench.driver.interrupt(2)
+    bench.fake.raise(1 << 2)
+    try bench.driver.interrupt(2)
+    bench.fake.isLinkUp = false
+    bench.fake.raise(1 << 2)
+    try bench.driver.interrupt(2)
+    let links = try bench.heard().compactMap { if case .networkLink(let link) = $0 { link } else { nil } }
+    #expect(links == [NetworkLink(isUp: true, speed: 1000, isFullDuplex: true), .down])
+  }
+
+  @Test func addsUpStatistics() throws {
+    let bench = try Bench { $0.registers[0x4074] = 99 }.start()
+    for _ in 0..<2 {
+      bench.fake.registers[0x4074] = 7
+      bench.fake.registers[0x4088] = 0xFFFF_FFF0
+      bench.fake.registers[0x408C] = 2
+      bench.fake.registers[0x40F8] = 3
+    }
+    var statistics = try bench.driver.statistics()
+    #expect(statistics[.receivedFrames] == 7 && statistics[.receivedOctets] == 0x2_FFFF_FFF0)
+    #expect(statistics[.segmented] == 3)
+    bench.fake.registers[0x4088] = nil
+    bench.fake.registers[0x4074] = 1
+    statistics = try bench.driver.statistics()
+    #expect(statistics[.receivedFrames] == 8 && statistics[.receivedOctets] == 0x2_FFFF_FFF0)
+  }
+
+  @Test func shutsDown() throws {
+    let bench = try Bench().start()
+    try bench.driver.stop()
+    #expect(bench.fake.resets == 2)
+    #expect(bench.fake.registers[0x0100] == nil && bench.fake.registers[0x00D0] ?? 0 == 0)
+  }
+}
+
+extension EventDescriptor {
+  /// Signals since the last look.
+  static func drained(_ file: Int32) -> UInt64 {
+    var count: UInt64 = 0
+    return read(file, &count, 8) == 8 ? count : 0
+  }
+}

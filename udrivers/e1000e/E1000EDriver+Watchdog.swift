@@ -1,0 +1,63 @@
+import DriverKit
+
+/// A controller that stops sending is reset; one that stops again and again is given up.
+extension E1000EDriver {
+  private static let tick: Nanoseconds = 1_000_000_000
+  /// Ticks without a frame finished that count as a hang.
+  static let ticksToHang = 2
+  /// Resets without a frame in between after which the driver gives up.
+  static let maximumHangs = 3
+
+  /// The watchdog runs only while frames are to be sent: an idle driver has no timer.
+  @inline(never)
+  func startWatching() {
+    isWatching = true
+    stalledTicks = 0
+    lastFinished = transmit.pointee.ring.finished
+    device.setTimer(Self.watchdog, after: Self.tick, every: Self.tick)
+  }
+
+  public func timer(_ index: Int) throws(DriverFailure) {
+    let status = try adapter.status()
+    // An interrupt may be lost; the link is looked at where that costs nothing.
+    try checkLink()
+    _ = transmit.pointee.reclaim(outbound)
+    let finished = transmit.pointee.ring.finished
+    guard transmit.pointee.ring.pending > 0 else {
+      device.cancelTimer(Self.watchdog)
+      (isWatching, stalledTicks, hangsInARow) = (false, 0, 0)
+      return
+    }
+    if finished != lastFinished {
+      (lastFinished, stalledTicks, hangsInARow) = (finished, 0, 0)
+      return
+    }
+    stalledTicks += 1
+    guard stalledTicks >= Self.ticksToHang, !status.isPaused else { return }
+    try recover(status)
+  }
+
+  /// Resets the controller; the frames that it has are lost.
+  private func recover(_ status: AdapterStatus) throws(DriverFailure) {
+    let ring = transmit.pointee.ring.pending
+    let head = adapter.bar.read(AdapterRegister.transmitHead)
+    let tail = adapter.bar.read(AdapterRegister.transmitTail)
+    if status.isLinkUp {
+      counted[.hangs] += 1
+      hangsInARow += 1
+      guard hangsInARow <= Self.maximumHangs else {
+        throw DriverFailure(.timeout, "the controller sends nothing, also after \(Self.maximumHangs) resets")
+      }
+      Log.warning("transmit hang: \(ring) frames, head \(head), tail \(tail); resetting the controller")
+    } else {
+      Log.info("\(ring) frames cannot be sent without a link; dropping them")
+    }
+    // What was counted so far is gone with the reset.
+    try adapter.addStatistics(to: &counted)
+    counted[.resets] += 1
+    try adapter.reset(device)
+    program()
+    stalledTicks = 0
+    try checkLink()
+  }
+}

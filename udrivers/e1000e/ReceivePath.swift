@@ -1,0 +1,194 @@
+import CBulkhead
+import DriverKit
+
+/// Frames from the wire to the outlet. A buffer is free, or with the controller, or part of the frame that is coming in, or
+/// with the outlet.
+struct ReceivePath: ~Copyable {
+  var ring: ReceiveRing
+  let buffers: FrameBuffers
+  /// Stack of free buffers.
+  private let free: UnsafeMutablePointer<UInt16>
+  private(set) var freeCount: Int
+  /// By buffer: where its frame goes on; -1 at its end.
+  private let following: UnsafeMutablePointer<Int16>
+
+  /// The frame that is coming in: its first and last buffer, and its bytes; -1 where there is none.
+  private var first = -1
+  private var last = -1
+  private var length = 0
+  private var lastLength = 0
+  private var firstLength = 0
+  /// The rest of this frame is of no use.
+  private var isDiscarding = false
+
+  /// Bytes of the largest frame that can be.
+  private let largest: Int
+  /// Whether the outlet is told that checksums are right.
+  private let reportsChecksums: Bool
+  private(set) var dropped: UInt64 = 0
+  private(set) var implausible: UInt64 = 0
+
+  init(
+    buffers count: Int, largest: Int, reportsChecksums: Bool, bar: Bar, arena: inout Arena
+  ) throws(DriverFailure) {
+    // Half of the buffers wait for frames, half are on their way through the outlet.
+    let ring = try ReceiveRing(entries: max(8, count / 2 & ~7), bar: bar, arena: &arena)
+    buffers = try FrameBuffers(
+      count: count, capacity: ReceiveRing.bufferSize, arena: &arena, for: "inbound frames")
+    self.ring = ring
+    free = .allocate(capacity: count)
+    following = .allocate(capacity: count)
+    for index in 0..<count {
+      (free + index).initialize(to: UInt16(count - 1 - index))
+      (following + index).initialize(to: -1)
+    }
+    freeCount = count
+    self.largest = largest
+    self.reportsChecksums = reportsChecksums
+  }
+
+  deinit {
+    free.deallocate()
+    following.deallocate()
+  }
+
+  @inline(__always)
+  private mutating func release(_ buffer: Int) {
+    free[freeCount] = UInt16(truncatingIfNeeded: buffer)
+    freeCount += 1
+  }
+
+  /// Releases `buffer` and what follows it.
+  @inline(__always)
+  private mutating func releaseChain(_ buffer: Int) {
+    var buffer = buffer
+    while buffer >= 0 {
+      let next = Int(following[buffer])
+      following[buffer] = -1
+      release(buffer)
+      buffer = next
+    }
+  }
+
+  /// Gives the controller as many buffers as there are.
+  @inline(__always)
+  mutating func refill() {
+    while freeCount > 0, ring.hasRoom {
+      freeCount -= 1
+      let buffer = Int(free[freeCount])
+      ring.fill(buffer, address: buffers.frameAddress(buffer))
+    }
+    ring.ring()
+  }
+
+  /// Begins anew after a reset.
+  mutating func program() {
+    while let buffer = ring.takeBack() { release(buffer) }
+    abandon()
+    isDiscarding = false
+    ring.program()
+  }
+
+  /// Drops the frame that is coming in.
+  private mutating func abandon() {
+    if first >= 0 { releaseChain(first) }
+    (first, last, length) = (-1, -1, 0)
+  }
+
+  /// Gives the frames that have come to the outlet.
+  /// - Returns: whether there were any.
+  mutating func poll(_ queue: NetworkQueue) -> Bool {
+    var found = false
+    // A controller that lies without end must not keep the loop from its other work.
+    for _ in 0..<ring.entries {
+      guard let piece = ring.next() else { break }
+      found = true
+      if isDiscarding {
+        release(piece.buffer)
+        isDiscarding = !piece.isLast
+      } else if !add(piece) {
+        implausible &+= 1
+        release(piece.buffer)
+        abandon()
+        isDiscarding = !piece.isLast
+      } else if piece.isLast {
+        finish(piece, queue)
+      }
+    }
+    if found { refill() }
+    return found
+  }
+
+  /// Adds a piece to the frame that is coming in.
+  /// - Returns: false for what no controller reports: a piece longer than its buffer, a frame that goes on although there is
+  ///   room, or one that is longer than any frame.
+  @inline(__always)
+  private mutating func add(_ piece: ReceivedPiece) -> Bool {
+    let bytes = piece.length
+    guard bytes <= ReceiveRing.bufferSize, piece.isLast || bytes == ReceiveRing.bufferSize, length + bytes <= largest
+    else { return false }
+    // Only the check sequence, which was taken off, may have been in the last buffer of several.
+    if bytes == 0 {
+      guard first >= 0 else { return false }
+      release(piece.buffer)
+      return true
+    }
+    if first < 0 {
+      first = piece.buffer
+      firstLength = bytes
+    } else {
+      following[last] = Int16(truncatingIfNeeded: piece.buffer)
+      lastLength = bytes
+    }
+    last = piece.buffer
+    length += bytes
+    return true
+  }
+
+  @inline(__always)
+  private mutating func finish(_ piece: ReceivedPiece, _ queue: NetworkQueue) {
+    guard !piece.isDamaged, length >= NetworkClass.minimumFrame else {
+      if piece.isDamaged { dropped &+= 1 } else { implausible &+= 1 }
+      return abandon()
+    }
+    let header = buffers.frame(first) - NetworkClass.headerSize
+    let isValid = reportsChecksums && piece.hasGoodChecksum
+    // The header is 4-byte aligned at least: the frame begins on a cache line.
+    bh_store32(header, isValid ? UInt32(NetworkClass.flagDataValid) : 0)
+    bh_store64(header + 4, 0)
+    describe(queue)
+    queue.offer(first)
+    (first, last, length) = (-1, -1, 0)
+  }
+
+  /// Writes the descriptors of the frame; all but the last piece fill their buffers.
+  @inline(__always)
+  private func describe(_ queue: NetworkQueue) {
+    queue.setFragment(
+      first, address: buffers.headerAddress(first), length: UInt32(NetworkClass.headerSize + firstLength),
+      next: first == last ? nil : Int(following[first]))
+    guard first != last else { return }
+    var buffer = Int(following[first])
+    while buffer != last {
+      let next = Int(following[buffer])
+      queue.setFragment(
+        buffer, address: buffers.frameAddress(buffer), length: UInt32(ReceiveRing.bufferSize), next: next)
+      buffer = next
+    }
+    queue.setFragment(last, address: buffers.frameAddress(last), length: UInt32(lastLength), next: nil)
+  }
+
+  /// Takes back what the outlet has read.
+  /// - Returns: whether there was anything.
+  mutating func reclaim(_ queue: NetworkQueue) throws(DriverFailure) -> Bool {
+    var found = false
+    while let completion = try queue.next() {
+      found = true
+      releaseChain(completion.head)
+    }
+    if found { refill() }
+    // Without buffers the controller drops frames, and says nothing: then the outlet has to wake the driver.
+    queue.wantsWake = ring.filled < ring.entries / 2
+    return found
+  }
+}

@@ -202,6 +202,29 @@ final class NetworkWorld {
     #expect(chain[1] == VirtqueueDescriptor(address: AddressMap.arena + 4096, length: 10))
   }
 
+  @Test func isWokenWhereItWantsToBe() throws {
+    let world = try NetworkWorld()
+    defer { withExtendedLifetime(world) {} }
+    let queue = world.makeDevice(world.grant, world.port).networkQueues[0]
+    queue.disarmWake()
+    for buffer in 0..<3 { queue.offerBuffer(buffer, address: AddressMap.arena, length: 64) }
+    queue.flush()
+    func giveBack() throws -> Bool {
+      let head = try #require(try world.outlet.nextAvailable())
+      world.outlet.complete(head: head, length: 0)
+      return world.outlet.publish()
+    }
+    #expect(try !giveBack(), "a driver that polls is not woken")
+    _ = try queue.next()
+    queue.wantsWake = false
+    queue.armWake()
+    #expect(try !giveBack())
+    _ = try queue.next()
+    queue.wantsWake = true
+    queue.armWake()
+    #expect(try giveBack())
+  }
+
   @Test func refusesWhatWasNotOffered() throws {
     let world = try NetworkWorld()
     defer { withExtendedLifetime(world) {} }

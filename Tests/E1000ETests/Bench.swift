@@ -13,7 +13,8 @@ final class Bench {
     var bytes: [UInt8]
   }
 
-  let arena = FakeMemory(address: 0x1000_0000, length: 32 << 20)
+  /// As much as the manifest asks for.
+  let arena = FakeMemory(address: 0x1000_0000, length: 20 << 20)
   let rings: FakeMemory
   let fake: FakeAdapter
   let device: Device

@@ -17,11 +17,15 @@ final class FakeAdapter {
   var wire: [[UInt8]] = []
   /// Addresses that the device was told to use and that are in no memory.
   var faults: [UInt64] = []
+  /// Transmit descriptors that are not in one page, or empty.
+  var crossings = 0
   /// Accesses to registers.
   var accesses = 0
   var isCounting = false
   private var context: (low: UInt64, high: UInt64) = (0, 0)
   var segmentations = 0
+  /// The message for other causes was sent, and they were not cleared since.
+  private var isOtherPending = false
 
   // Misbehaviour.
   var isGone = false
@@ -48,7 +52,7 @@ final class FakeAdapter {
   private func reset() {
     resets += 1
     registers = [0x0000: 0x0000_0200]
-    causes = 0
+    (causes, isOtherPending) = (0, false)
     guard loadsAddress else { return }
     registers[0x5400] = UInt32(nvm[1]) << 16 | UInt32(nvm[0])
     registers[0x5404] = UInt32(nvm[2]) | 1 << 31
@@ -87,7 +91,8 @@ final class FakeAdapter {
       let isMaster = masterNeverEnds || registers[0x0000]! & 4 == 0
       return UInt64((isLinkUp ? 0x83 : 0x01) | (isMaster ? 1 << 19 : 0) as UInt32)
     case 0x00C0:
-      defer { causes = 0 }
+      // As QEMU's does with MSI-X: a read clears nothing, as long as something is unmasked.
+      defer { if registers[0x00D0] ?? 0 == 0 { causes = 0 } }
       return UInt64(causes)
     case 0x4000..<0x4200:
       let isLowHalf = offset == 0x4088 || offset == 0x4090
@@ -107,7 +112,9 @@ final class FakeAdapter {
       if resetNeverEnds { registers[0x0000] = 1 << 26 }
     case 0x0014: registers[offset] = UInt32(nvm[Int(value >> 2 & 63)]) << 16 | 2
     case 0x0020: accessPHY(value)
-    case 0x00C0: causes &= ~value
+    case 0x00C0:
+      causes &= ~value
+      if causes & 1 << 24 == 0 { isOtherPending = false }
     case 0x00C8: raise(value)
     case 0x00D0:
       registers[0x00D0] = (registers[0x00D0] ?? 0) | value
@@ -137,7 +144,8 @@ final class FakeAdapter {
     let entries: [(cause: UInt32, shift: UInt32)] = [(1 << 20, 0), (1 << 22, 8), (1 << 24, 16)]
     for (cause, shift) in entries where causes & cause & (registers[0x00D0] ?? 0) != 0 {
       let entry = (registers[0x00E4] ?? 0) >> shift & 15
-      guard entry >= 8, Int(entry & 7) < vectors.count else { continue }
+      guard entry >= 8, Int(entry & 7) < vectors.count, shift != 16 || !isOtherPending else { continue }
+      if shift == 16 { isOtherPending = true }
       EventDescriptor.signal(vectors[Int(entry & 7)])
       let automatic = (registers[0x00DC] ?? 0) & cause
       causes &= ~automatic
@@ -175,6 +183,8 @@ final class FakeAdapter {
       }
       let length = Int(high & 0xFFFFF)
       guard let bytes = at(low, length) else { return }
+      // QEMU maps each piece on its own, and drops the frame if the pages behind it are not neighbours.
+      if length == 0 || low / 4096 != (low + UInt64(length) - 1) / 4096 { crossings += 1 }
       frame += UnsafeRawBufferPointer(start: bytes, count: length)
       if high >> 27 & 1 == 1 { place.storeBytes(of: high | 1 << 32, toByteOffset: 8, as: UInt64.self) }
       guard high >> 24 & 1 == 1 else { continue }

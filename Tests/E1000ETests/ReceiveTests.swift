@@ -75,7 +75,7 @@ import Testing
       if bench.fake.receive(Sample.frame(64, seed: index)) { accepted += 1 }
       try bench.run()
     }
-    // All 64 buffers are on their way, but the one that a full ring leaves free... is with the ring.
+    // Every buffer holds a frame that waits for the outlet.
     #expect(accepted == 64)
     #expect(bench.driver.inbound.wantsWake)
     #expect(try bench.taken().map(\.bytes) == (0..<64).map { Sample.frame(64, seed: $0) })
@@ -85,6 +85,18 @@ import Testing
     try bench.run()
     #expect(try bench.taken().count == 1)
     #expect(try bench.driver.statistics()[.missedFrames] == 136)
+  }
+
+  @Test func tellsTheNICOfBuffersInBatches() throws {
+    let bench = try Bench(queueSize: 256).start()
+    let before = bench.fake.accesses
+    for _ in 0..<160 {
+      #expect(bench.fake.receive(Sample.frame(64)))
+      try bench.run()
+      _ = try bench.taken()
+      try bench.run()
+    }
+    #expect(bench.fake.accesses - before == 10)
   }
 
   @Test func passesTagsThrough() throws {

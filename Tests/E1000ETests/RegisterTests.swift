@@ -59,8 +59,8 @@ import Testing
   }
 
   @Test func assignsVectors() {
-    #expect(InterruptVectors.value(receive: 0, transmit: 1, other: 2) == 0x800A_0908)
-    #expect(InterruptVectors.value(receive: 0, transmit: 0, other: 0) == 0x8008_0808)
+    #expect(InterruptVectors.value(receive: 0, transmit: 1, other: 2) == 0x000A_0908)
+    #expect(InterruptVectors.value(receive: 0, transmit: 0, other: 0) == 0x0008_0808)
   }
 
   @Test func convertsAddresses() {

@@ -6,6 +6,9 @@ import DriverKit
 /// A plain value over the registers; every wait has a deadline and notices a device that is gone.
 struct Adapter {
   let bar: Bar
+  /// EITR of the other causes: a millisecond, in units of 256 ns.
+  private static let otherThrottle: UInt32 = 4000
+
   /// Interrupt vectors: receive, transmit and other causes. They fall together where there are fewer than three.
   let vectors: Int
 
@@ -89,30 +92,32 @@ struct Adapter {
       InterruptVectors.value(
         receive: UInt32(receiveVector), transmit: UInt32(transmitVector), other: UInt32(otherVector)))
     for vector in 0..<vectors { bar.write(AdapterRegister.throttle(vector), throttle) }
+    // A controller without buffers reports each frame that it loses.
+    if vectors > 2 { bar.write(AdapterRegister.throttle(otherVector), max(throttle, Self.otherThrottle)) }
     bar.write(AdapterRegister.interruptAutoMask, 0)
     // The message of a queue clears its cause and masks it: while the driver polls there are no more of them.
-    bar.write(AdapterRegister.interruptAutoClear, Cause.receiveQueue | Cause.transmitQueue)
+    bar.write(AdapterRegister.interruptAutoClear, Cause.queues)
     change(
       AdapterRegister.extendedControl,
       set: ExtendedControl.messageMasks | ExtendedControl.clearsPending | ExtendedControl.driverLoaded,
       clear: ExtendedControl.acknowledgeMasks)
   }
 
-  func enableLinkInterrupt() {
-    bar.write(AdapterRegister.interruptMaskSet, Cause.other | Cause.linkChange | Cause.receiveOverrun)
-  }
+  func enableLinkInterrupt() { bar.write(AdapterRegister.interruptMaskSet, Cause.other | Cause.otherCauses) }
 
   /// The next frame, or the next frame sent, interrupts. What was found by polling does not.
   @inline(__always)
   func armQueueInterrupts() {
-    bar.write(AdapterRegister.interruptCause, Cause.receiveQueue | Cause.transmitQueue)
-    bar.write(AdapterRegister.interruptMaskSet, Cause.receiveQueue | Cause.transmitQueue)
+    bar.write(AdapterRegister.interruptCause, Cause.queues)
+    bar.write(AdapterRegister.interruptMaskSet, Cause.queues)
   }
 
-  /// Takes the causes that are not a queue's. Reading clears the queues' as well, which polling does not mind.
+  /// Takes the causes that are not a queue's. The controller clears them when they are read, QEMU's does not: they are
+  /// cleared by writing, too. What happens after that interrupts again.
   func takeOtherCauses() throws(DriverFailure) -> UInt32 {
     let causes = bar.read(AdapterRegister.interruptCause)
     guard causes != .max else { throw DriverFailure(.deviceGone, "the controller's causes read as all ones") }
+    bar.write(AdapterRegister.interruptCause, causes & ~Cause.queues | Cause.other)
     return causes
   }
 

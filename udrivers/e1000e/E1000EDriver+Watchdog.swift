@@ -11,7 +11,7 @@ extension E1000EDriver {
   /// The watchdog runs only while frames are to be sent: an idle driver has no timer.
   @inline(never)
   func startWatching() {
-    isWatching = true
+    transmit.pointee.isWatched = true
     stalledTicks = 0
     lastFinished = transmit.pointee.ring.finished
     device.setTimer(Self.watchdog, after: Self.tick, every: Self.tick)
@@ -25,7 +25,8 @@ extension E1000EDriver {
     let finished = transmit.pointee.ring.finished
     guard transmit.pointee.ring.pending > 0 else {
       device.cancelTimer(Self.watchdog)
-      (isWatching, stalledTicks, hangsInARow) = (false, 0, 0)
+      transmit.pointee.isWatched = false
+      (stalledTicks, hangsInARow) = (0, 0)
       return
     }
     if finished != lastFinished {

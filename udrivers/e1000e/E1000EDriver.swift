@@ -31,10 +31,11 @@ public final class E1000EDriver: NetworkDriver {
   var permanentAddress = HardwareAddress(bits: 0)
   var counted = NetworkStatistics()
   // The watchdog's, in `E1000EDriver+Watchdog.swift`.
-  var isWatching = false
   var lastFinished: UInt64 = 0
   var stalledTicks = 0
   var hangsInARow = 0
+  /// The queues' interrupts are unmasked, and none of them has come since.
+  private var isArmed = false
 
   /// Options: `moderation-us`, the least time between two interrupts (20); `segmentation` and `checksum`, 0 or 1 (1).
   public init(device: Device, options: Options) throws(DriverFailure) {
@@ -99,6 +100,7 @@ public final class E1000EDriver: NetworkDriver {
 
   /// Brings the controller from its reset to where the settings want it.
   func program() {
+    isArmed = false
     adapter.configure(throttle: throttle)
     receive.pointee.program()
     transmit.pointee.program(outbound)
@@ -186,16 +188,21 @@ public final class E1000EDriver: NetworkDriver {
     switch queue.index {
     case 0:
       guard try transmit.pointee.take(outbound) else { return false }
-      if !isWatching { startWatching() }
+      if !transmit.pointee.isWatched { startWatching() }
       return true
     case 1: return try receive.pointee.reclaim(inbound)
     default: return false
     }
   }
 
-  public func armInterrupts() throws(DriverFailure) { adapter.armQueueInterrupts() }
+  public func armInterrupts() throws(DriverFailure) {
+    guard !isArmed else { return }
+    adapter.armQueueInterrupts()
+    isArmed = true
+  }
 
   public func interrupt(_ vector: Int) throws(DriverFailure) {
+    if vector == adapter.receiveVector || vector == adapter.transmitVector { isArmed = false }
     guard vector == adapter.otherVector else { return }
     let causes = try adapter.takeOtherCauses()
     adapter.enableLinkInterrupt()

@@ -62,20 +62,21 @@ struct OutboundFrame {
   @inline(__always)
   func plan(largest: Int) throws(OutboundRefusal) -> Offload {
     guard length >= NetworkClass.minimumFrame else { throw .length }
-    // flags 7:0, gso_type 15:8, hdr_len 31:16, gso_size 47:32, csum_start 63:48: one load, so nobody changes them midway.
-    let header = bh_load64(bytes - NetworkClass.headerSize)
-    let kind = UInt8(truncatingIfNeeded: header >> 8) & ~NetworkClass.segmentationECN
+    // Two loads, so that nobody changes a field midway: flags 7:0 and gso_type 15:8; gso_size 15:0, csum_start 31:16 and
+    // csum_offset 47:32.
+    let kinds = bh_load32(bytes - NetworkClass.headerSize)
+    let kind = UInt8(truncatingIfNeeded: kinds >> 8) & ~NetworkClass.segmentationECN
+    let needsChecksum = UInt8(truncatingIfNeeded: kinds) & NetworkClass.flagNeedsChecksum != 0
     if kind == NetworkClass.Segmentation.none.rawValue {
       guard length <= largest else { throw .length }
-      guard UInt8(truncatingIfNeeded: header) & NetworkClass.flagNeedsChecksum != 0 else { return .none }
+      guard needsChecksum else { return .none }
     }
-    let start = Int(header >> 48)
-    let offset = Int(bh_load16(bytes - NetworkClass.headerSize + NetworkClass.checksumOffsetOffset))
+    let places = bh_load64(bytes - NetworkClass.headerSize + NetworkClass.segmentSizeOffset)
+    let start = Int(places >> 16 & 0xFFFF)
+    let offset = Int(places >> 32 & 0xFFFF)
     if kind == NetworkClass.Segmentation.none.rawValue { return try checksum(start, offset) }
-    guard UInt8(truncatingIfNeeded: header) & NetworkClass.flagNeedsChecksum != 0, offset == 16 else {
-      throw .segmentation
-    }
-    return try segmentation(kind, start: start, size: Int(header >> 32 & 0xFFFF), largest: largest)
+    guard needsChecksum, offset == 16 else { throw .segmentation }
+    return try segmentation(kind, start: start, size: Int(places & 0xFFFF), largest: largest)
   }
 
   @inline(__always)

@@ -34,7 +34,7 @@ struct ReceivePath: ~Copyable {
     // Half of the buffers wait for frames, half are on their way through the outlet.
     let ring = try ReceiveRing(entries: max(8, count / 2 & ~7), bar: bar, arena: &arena)
     buffers = try FrameBuffers(
-      count: count, capacity: ReceiveRing.bufferSize, arena: &arena, for: "inbound frames")
+      count: count, capacity: ReceiveRing.bufferSize, .packed, arena: &arena, for: "inbound frames")
     self.ring = ring
     free = .allocate(capacity: count)
     following = .allocate(capacity: count)

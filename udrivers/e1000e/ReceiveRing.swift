@@ -25,6 +25,8 @@ struct ReceiveRing: ~Copyable {
   /// Bytes that a descriptor's buffer takes (RCTL.BSIZE 0).
   static let bufferSize = 2048
   private static let done: UInt64 = 1 << 32
+  /// Buffers that the controller is told of at once.
+  private static let batch = 16
 
   let entries: Int
   let memory: DMAMemory
@@ -69,7 +71,7 @@ struct ReceiveRing: ~Copyable {
   @inline(__always)
   private func wrapped(_ index: Int) -> Int { index == entries ? 0 : index }
 
-  /// Gives the controller buffer `buffer`, whose ``bufferSize`` bytes are at `address`; it sees it after ``ring()``.
+  /// Gives the controller buffer `buffer`, whose ``bufferSize`` bytes are at `address`; it sees it when ``ring()`` tells it.
   @inline(__always)
   mutating func fill(_ buffer: Int, address: UInt64) {
     let place = memory.pointer + tail * 16
@@ -80,10 +82,12 @@ struct ReceiveRing: ~Copyable {
     filled += 1
   }
 
-  /// Tells the controller of new buffers, if there are any.
+  /// Tells the controller of new buffers, as soon as there are enough of them or it has few left: a write to a register costs
+  /// more than a frame. What is few is more than the largest frame needs.
   @inline(__always)
   mutating func ring() {
-    guard tail != shownTail else { return }
+    let new = tail >= shownTail ? tail - shownTail : tail + entries - shownTail
+    guard new > 0, new >= Self.batch || filled - new < max(entries / 4, Self.batch / 2) else { return }
     bh_dma_write_barrier()
     bar.write(AdapterRegister.receiveTail, UInt32(tail))
     shownTail = tail

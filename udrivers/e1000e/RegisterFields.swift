@@ -63,18 +63,21 @@ enum Cause {
   static let transmitQueue: UInt32 = 1 << 22
   static let other: UInt32 = 1 << 24
   static let all: UInt32 = .max
+  /// Everything that raises ``other``: LSC, RXO, MDAC, SRPD, ACK, MNG. All of it is unmasked, wanted or not: while a cause is
+  /// pending that is masked, reading ICR can lose others (specification update, erratum 12).
+  static let otherCauses: UInt32 = linkChange | receiveOverrun | 1 << 9 | 1 << 16 | 1 << 17 | 1 << 18
+  static let queues: UInt32 = receiveQueue | transmitQueue
 }
 
-/// IVAR, datasheet 10.2.4: four bits for each cause, the uppermost saying that the vector is valid.
+/// IVAR, datasheet 10.2.4: four bits for each cause, the uppermost saying that the vector is valid. Bit 31 stays 0: only
+/// descriptors that ask for it (RS) are written back and interrupt.
 enum InterruptVectors {
   static let receiveShift: UInt32 = 0
   static let transmitShift: UInt32 = 8
   static let otherShift: UInt32 = 16
-  /// Transmit interrupts on every write-back, not only on those of the last descriptor of a queue.
-  static let everyWriteBack: UInt32 = 1 << 31
 
   static func value(receive: UInt32, transmit: UInt32, other: UInt32) -> UInt32 {
-    (8 | receive) << receiveShift | (8 | transmit) << transmitShift | (8 | other) << otherShift | everyWriteBack
+    (8 | receive) << receiveShift | (8 | transmit) << transmitShift | (8 | other) << otherShift
   }
 }
 
@@ -113,7 +116,11 @@ enum InterPacketGap { static let copper: UInt32 = 8 | 8 << 10 | 6 << 20 }
 
 /// TXDCTL and RXDCTL: GRAN, bit 24, thresholds count descriptors; WTHRESH 1 in bits 21:16, every descriptor is
 /// written back at once.
-enum DescriptorControl { static let writeBackEach: UInt32 = 1 << 24 | 1 << 16 }
+enum DescriptorControl {
+  static let writeBackEach: UInt32 = 1 << 24 | 1 << 16
+  /// COUNT_DESC, TXDCTL bit 22: to be set in this family.
+  static let countDescriptors: UInt32 = 1 << 22
+}
 
 /// RAH, datasheet 10.2.5.
 enum ReceiveAddress { static let valid: UInt32 = 1 << 31 }

@@ -10,6 +10,8 @@ struct TransmitPath: ~Copyable {
   private let largest: Int
   /// Frames are sent; otherwise they are dropped, since the interface is down.
   var isOpen = false
+  /// The watchdog runs; it does while there are frames to be sent.
+  var isWatched = false
   private(set) var dropped: UInt64 = 0
   private var log = LogLimit()
 
@@ -17,8 +19,8 @@ struct TransmitPath: ~Copyable {
   init(
     buffers count: Int, capacity: Int, largest: Int, bar: Bar, arena: inout Arena
   ) throws(DriverFailure) {
-    let ring = try TransmitRing(entries: max(64, min(1024, count * 2)) & ~7, bar: bar, arena: &arena)
-    buffers = try FrameBuffers(count: count, capacity: capacity, arena: &arena, for: "outbound frames")
+    let ring = try TransmitRing(entries: max(64, min(1024, count * 4)) & ~7, bar: bar, arena: &arena)
+    buffers = try FrameBuffers(count: count, capacity: capacity, .paged, arena: &arena, for: "outbound frames")
     self.ring = ring
     reserve = TransmitRing.need(capacity)
     self.largest = largest

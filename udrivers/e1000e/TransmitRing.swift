@@ -6,8 +6,9 @@ import DriverKit
 /// What frame is where is kept in private memory; of the controller's only the done bit of a frame's last descriptor is
 /// read.
 struct TransmitRing: ~Copyable {
-  /// Bytes that one descriptor describes at most; the controller's limit is 24 KiB less than its packet buffer.
-  static let pieceSize = 16384
+  /// A descriptor's memory lies in one page, of the smallest size that there is. An arena is contiguous for the device, but its pages are not in the machine's
+  /// memory, and QEMU drops a frame whose descriptor it cannot map in one piece.
+  static let pieceSize = 4096
   private static let done: UInt64 = 1 << 32
 
   /// DCMD: EOP, IFCS (add the check sequence), RS (write the status back), DEXT; DTYP 1.
@@ -53,8 +54,8 @@ struct TransmitRing: ~Copyable {
 
   deinit { frames.deallocate() }
 
-  /// Descriptors that a frame of `length` bytes may need, with its context.
-  static func need(_ length: Int) -> Int { 1 + (length + pieceSize - 1) / pieceSize }
+  /// Descriptors that a frame of `length` bytes may need, with its context, wherever it begins.
+  static func need(_ length: Int) -> Int { 2 + (length + pieceSize - 1) / pieceSize }
 
   /// Free descriptors; one is always left, since head and tail being equal means that the ring is empty.
   @inline(__always) var room: Int { entries - 1 - used }
@@ -70,7 +71,9 @@ struct TransmitRing: ~Copyable {
     bar.write(AdapterRegister.transmitTail, 0)
     bar.write(AdapterRegister.transmitDelay, 0)
     bar.write(AdapterRegister.transmitAbsoluteDelay, 0)
-    bar.write(AdapterRegister.transmitDescriptorControl, DescriptorControl.writeBackEach)
+    bar.write(
+      AdapterRegister.transmitDescriptorControl,
+      DescriptorControl.writeBackEach | DescriptorControl.countDescriptors)
   }
 
   @inline(__always)
@@ -97,7 +100,7 @@ struct TransmitRing: ~Copyable {
     let command = offload.command | Self.insertCheckSequence | Self.extended | Self.data
     var (address, left, last) = (address, length, tail)
     while left > 0 {
-      let piece = min(left, Self.pieceSize)
+      let piece = min(left, Self.pieceSize - Int(truncatingIfNeeded: address) & (Self.pieceSize - 1))
       let ending = piece == left ? Self.endOfFrame | Self.reportStatus : 0
       last = tail
       put(address, command | ending | UInt64(piece))

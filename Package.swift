@@ -57,7 +57,7 @@ let package = Package(
     // The trusted side
     .target(name: "PCI", dependencies: ["CBulkhead", "CLibPCI", "Platform"]),
     .target(name: "VFIO", dependencies: ["CBulkhead", "Platform"]),
-    .target(name: "Netlink", dependencies: ["CBulkhead", "CLibNL", "Platform"]),
+    .target(name: "Netlink", dependencies: ["CBulkhead", "CLibNL", "Platform", "Protocol"]),
     .target(name: "Jail", dependencies: ["CBulkhead", "CSeccomp", "Platform", "Protocol"]),
     .target(
       name: "Broker",
@@ -102,7 +102,7 @@ let package = Package(
     .testTarget(name: "VFIOTests", dependencies: ["VFIO"]),
     .target(
       name: "NamespaceRig", dependencies: ["CBulkhead", "Netlink", "Platform"], path: "Tests/NamespaceRig"),
-    .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform", "Protocol"]),
     .testTarget(
       name: "TAPTests",
       dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform", "Protocol", "TAP", "Virtqueue"]),

@@ -1,4 +1,5 @@
 import CLibNL
+import Protocol
 
 /// A network interface, as the kernel describes it in one RTM_NEWLINK.
 public struct Link: Sendable, Equatable {
@@ -7,7 +8,7 @@ public struct Link: Sendable, Equatable {
   public var name: String
   public var flags: LinkFlags
   /// `nil` where addresses are not Ethernet's.
-  public var address: MACAddress?
+  public var address: HardwareAddress?
   /// The largest packet, in bytes, without the Ethernet header.
   public var mtu: UInt32
   /// Whether there is a link partner; a kernel says so only while the interface is up.
@@ -42,7 +43,7 @@ public struct Link: Sendable, Equatable {
     flags = info.flags
     self.name = name
     self.mtu = mtu
-    address = attributes.bytes(IFLA_ADDRESS).flatMap { MACAddress($0) }
+    address = attributes.bytes(IFLA_ADDRESS).flatMap { HardwareAddress(octets: $0) }
     hasCarrier = attributes.u8(IFLA_CARRIER).map { $0 != 0 } ?? info.flags.contains(.lowerUp)
     promiscuity = attributes.u32(IFLA_PROMISCUITY) ?? (info.flags.contains(.promiscuous) ? 1 : 0)
     allMulticast = attributes.u32(Self.allMulticastAttribute) ?? (info.flags.contains(.allMulticast) ? 1 : 0)

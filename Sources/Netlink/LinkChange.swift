@@ -1,5 +1,6 @@
 import CLibNL
 import Platform
+import Protocol
 
 /// What is to change about a link. What is `nil` stays as it is.
 public struct LinkChange: Sendable {
@@ -11,7 +12,7 @@ public struct LinkChange: Sendable {
   }
 
   public var name: String?
-  public var address: MACAddress?
+  public var address: HardwareAddress?
   /// Bytes.
   public var mtu: UInt32?
   public var isUp: Bool?
@@ -24,7 +25,7 @@ public struct LinkChange: Sendable {
   public var alias: String?
 
   public init(
-    name: String? = nil, address: MACAddress? = nil, mtu: UInt32? = nil, isUp: Bool? = nil,
+    name: String? = nil, address: HardwareAddress? = nil, mtu: UInt32? = nil, isUp: Bool? = nil,
     isPromiscuous: Bool? = nil, takesAllMulticast: Bool? = nil, master: Master? = nil,
     namespace: NetworkNamespace? = nil, alias: String? = nil
   ) {
@@ -59,7 +60,7 @@ public struct LinkChange: Sendable {
     let (values, mask) = flags
     let message = try RouteMessage(RTM_NEWLINK, index: index, flags: values, mask: mask)
     if let name { try message.put(IFLA_IFNAME, name) }
-    if let address { try message.put(IFLA_ADDRESS, address.bytes) }
+    if let address { try message.put(IFLA_ADDRESS, address.octets) }
     if let mtu { try message.put(IFLA_MTU, mtu) }
     if let namespace { try message.put(IFLA_NET_NS_FD, UInt32(bitPattern: namespace.file)) }
     if let alias { try message.put(IFLA_IFALIAS, alias) }

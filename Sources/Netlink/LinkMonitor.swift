@@ -1,5 +1,6 @@
 import CLibNL
 import Platform
+import Protocol
 
 /// What changed about a link.
 public struct LinkAspects: OptionSet, Sendable, Hashable {
@@ -53,7 +54,7 @@ public final class LinkMonitor {
   /// The interface as last heard of.
   public private(set) var link: Link
   /// Its multicast addresses.
-  public private(set) var multicast: [MACAddress]
+  public private(set) var multicast: [HardwareAddress]
 
   /// How many times the kernel had to drop messages, after which everything was looked at again.
   public private(set) var overruns: UInt64 = 0

@@ -1,6 +1,7 @@
 import CBulkhead
 import Glibc
 import Platform
+import Protocol
 
 /// The multicast addresses that an interface has to hear (`ip maddress show`).
 ///
@@ -21,7 +22,7 @@ public final class MulticastList {
 
   /// What the interface has to hear now, in a fixed order.
   /// - Throws: `multicast-list`.
-  public func read() throws(Failure) -> [MACAddress] {
+  public func read() throws(Failure) -> [HardwareAddress] {
     var text: [UInt8] = []
     var part = [UInt8](repeating: 0, count: 16 * 1024)
     while true {
@@ -35,8 +36,8 @@ public final class MulticastList {
   }
 
   /// Lines of `index name references global address`, the address as 12 hexadecimal digits.
-  static func parse(_ text: [UInt8], index: Int32) -> [MACAddress] {
-    var addresses: [MACAddress] = []
+  static func parse(_ text: [UInt8], index: Int32) -> [HardwareAddress] {
+    var addresses: [HardwareAddress] = []
     for line in text.split(separator: UInt8(ascii: "\n")) {
       let fields = line.split(separator: UInt8(ascii: " "))
       guard fields.count == 5, Int32(String(decoding: fields[0], as: UTF8.self)) == index else { continue }
@@ -45,8 +46,8 @@ public final class MulticastList {
       let bytes = stride(from: 0, to: 12, by: 2).compactMap { at in
         UInt8(String(decoding: digits[at..<at + 2], as: UTF8.self), radix: 16)
       }
-      if let address = MACAddress(bytes) { addresses.append(address) }
+      if let address = HardwareAddress(octets: bytes) { addresses.append(address) }
     }
-    return addresses.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+    return addresses.sorted { $0.bits < $1.bits }
   }
 }

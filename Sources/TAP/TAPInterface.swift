@@ -1,6 +1,7 @@
 import CBulkhead
 import Glibc
 import Platform
+import Protocol
 
 /// A TAP interface with all of its queues.
 ///
@@ -29,7 +30,7 @@ public final class TAPInterface {
     }
     while queues.count < count { queues.append(try TAPQueue(path: path, name: name, extra: [])) }
     for queue in queues {
-      try queue.setHeaderSize(VirtioNetHeader.size)
+      try queue.setHeaderSize(NetworkClass.headerSize)
       try queue.setLittleEndian()
     }
     // A kernel that does not know IFF_NO_CARRIER switches it on with each queue.
@@ -46,8 +47,8 @@ public final class TAPInterface {
       throw Failure("tap-adopt", "take over \(first.name) with a queue of \(queue.name)")
     }
     for queue in queues {
-      guard try queue.headerSize() == VirtioNetHeader.size else {
-        throw Failure("tap-adopt", "take over \(first.name): its headers have not \(VirtioNetHeader.size) bytes")
+      guard try queue.headerSize() == NetworkClass.headerSize else {
+        throw Failure("tap-adopt", "take over \(first.name): its headers have not \(NetworkClass.headerSize) bytes")
       }
     }
     name = first.name

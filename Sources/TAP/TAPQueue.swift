@@ -12,7 +12,7 @@ public final class TAPQueue {
   /// The file number; -1 after ``close()``. Non-blocking.
   public private(set) var file: Int32
   /// Whether the kernel gives it frames.
-  public private(set) var isAttached = true
+  public private(set) var isAttached: Bool
 
   /// Makes an interface in the calling thread's namespace, or adds a queue to one.
   /// - Throws: `tap-open`, `tap-features`, `tap-interface`.
@@ -29,6 +29,7 @@ public final class TAPQueue {
     try checked(result, "tap-interface", "make the interface \(name)", hint: TAPHint.interface(-result))
     self.name = TAPQueue.text(bytes)
     self.flags = flags
+    isAttached = true
     file = descriptor.release()
   }
 
@@ -39,7 +40,9 @@ public final class TAPQueue {
     var raw: UInt16 = 0
     let result = bh_tap_get_interface(descriptor.number, &bytes, &raw)
     try checked(result, "tap-adopt", "ask file \(descriptor.number) for its interface", hint: TAPHint.gone(-result))
-    let flags = TAPFlags(rawValue: raw)
+    // 0x1000 is no proof of IFF_NO_PI: here it also says that there is no filter (IFF_NOFILTER).
+    var flags = TAPFlags(rawValue: raw)
+    isAttached = flags.remove(.detachQueue) == nil
     guard flags.isSuperset(of: .required) else {
       throw Failure(
         "tap-adopt", "use \(TAPQueue.text(bytes)): it is not a TAP with virtio headers",

@@ -1,6 +1,7 @@
 import Glibc
 import NamespaceRig
 import Platform
+import Protocol
 import Testing
 
 @testable import Netlink
@@ -18,7 +19,7 @@ import Testing
       let (control, link) = try pair()
       #expect(link.kind == "veth" && link.name == "left" && link.mtu == 1500)
       #expect(!link.isUp && !link.hasCarrier && !link.isPromiscuous && link.master == nil && link.alias == "")
-      #expect(link.address?.isStation == true)
+      #expect(link.address?.isUsable == true)
       #expect(try control.link(index: link.index) == link)
       #expect(try control.link(named: "middle") == nil)
       #expect(try control.link(index: 4711) == nil)
@@ -31,7 +32,7 @@ import Testing
   @Test func changesEachThing() throws {
     try NamespaceRig.run {
       let (control, link) = try pair()
-      let address = try #require(MACAddress("52:54:00:12:34:56"))
+      let address = try #require(HardwareAddress("52:54:00:12:34:56"))
       try control.change(
         index: link.index,
         LinkChange(
@@ -119,7 +120,7 @@ import Testing
       #expect(tooLong.code == "link-change" && tooLong.errno == EINVAL)
       // The kernel's own words.
       #expect(tooLong.step.contains("mtu greater than device maximum"))
-      #expect(try failure(LinkChange(address: MACAddress("01:00:00:00:00:01"))).errno == EADDRNOTAVAIL)
+      #expect(try failure(LinkChange(address: HardwareAddress("01:00:00:00:00:01"))).errno == EADDRNOTAVAIL)
       #expect(try failure(LinkChange(name: "right")).errno == EEXIST)
       #expect(try failure(LinkChange(name: "a/b")).errno == EINVAL)
       #expect(try failure(LinkChange(master: .link(4711))).errno == EINVAL)

@@ -1,6 +1,7 @@
 import Glibc
 import NamespaceRig
 import Platform
+import Protocol
 import Testing
 
 @testable import Netlink
@@ -67,7 +68,7 @@ import Testing
       try world.set("mtu", "1400")
       #expect(aspects(try world.wait { $0.link.mtu == 1400 }).contains(.mtu))
       try world.set("address", "52:54:00:00:00:77")
-      let address = MACAddress("52:54:00:00:00:77")
+      let address = HardwareAddress("52:54:00:00:00:77")
       #expect(aspects(try world.wait { $0.link.address == address }).contains(.address))
       try world.set("promisc", "on")
       #expect(aspects(try world.wait { $0.link.isPromiscuous }).contains(.promiscuity))
@@ -130,7 +131,7 @@ import Testing
   @Test func multicastAddressesAreLookedAtByTheClock() throws {
     try NamespaceRig.run {
       let world = try World(multicastInterval: 5_000_000)
-      let group = try #require(MACAddress("33:33:00:00:47:11"))
+      let group = try #require(HardwareAddress("33:33:00:00:47:11"))
       #expect(!world.monitor.multicast.contains(group))
       try NamespaceRig.run("ip", "maddress", "add", "33:33:00:00:47:11", "dev", "left")
       #expect(aspects(try world.wait { $0.multicast.contains(group) }).contains(.multicastList))
@@ -145,7 +146,7 @@ import Testing
       try world.set("up")
       _ = try world.wait { $0.link.isUp }
       // The solicited-node group of the address (RFC 4291 section 2.7.1).
-      let group = try #require(MACAddress("33:33:ff:00:12:34"))
+      let group = try #require(HardwareAddress("33:33:ff:00:12:34"))
       try NamespaceRig.run("ip", "address", "add", "2001:db8::1234/64", "dev", "left", "nodad")
       #expect(aspects(try world.wait { $0.multicast.contains(group) }).contains(.multicastList))
     }

@@ -1,5 +1,6 @@
 import CLibNL
 import Platform
+import Protocol
 import Testing
 
 @testable import Netlink
@@ -26,7 +27,8 @@ import Testing
   @Test func aChangeWithoutFlagsLeavesThemAlone() throws {
     let (info, attributes) = try parts(
       LinkChange(
-        name: "left", address: MACAddress("52:54:00:00:00:09"), takesAllMulticast: nil, master: LinkChange.Master.none,
+        name: "left", address: HardwareAddress("52:54:00:00:00:09"), takesAllMulticast: nil,
+        master: LinkChange.Master.none,
         alias: "e1000e 0000:03:00.0"
       ).message(index: 1))
     #expect(info.ifi_flags == 0 && info.ifi_change == 0)

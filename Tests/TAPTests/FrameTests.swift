@@ -3,6 +3,7 @@ import Glibc
 import NamespaceRig
 import Netlink
 import Platform
+import Protocol
 import Testing
 
 @testable import TAP
@@ -22,13 +23,13 @@ import Testing
     let index = try #require(try control.link(named: "bh0")).index
     try NamespaceRig.run("ip", "link", "set", "bh0", "addrgenmode", "none")
     try tap.setCarrier(true)
-    try control.change(index: index, LinkChange(address: MACAddress(Self.station), isUp: true))
+    try control.change(index: index, LinkChange(address: HardwareAddress(octets: Self.station), isUp: true))
     try NamespaceRig.run("ip", "address", "add", "192.0.2.1/24", "dev", "bh0")
     return tap
   }
 
   private func send(_ frame: [UInt8], through queue: TAPQueue) -> Int {
-    var bytes = [UInt8](repeating: 0, count: VirtioNetHeader.size) + frame
+    var bytes = [UInt8](repeating: 0, count: NetworkClass.headerSize) + frame
     return bytes.withUnsafeMutableBytes { buffer in
       var part = bh_part(base: buffer.baseAddress, length: buffer.count)
       return queue.send(&part, count: 1)
@@ -39,7 +40,7 @@ import Testing
   private func receive(from queue: TAPQueue) throws -> (header: [UInt8], frame: [UInt8]) {
     var ready = pollfd(fd: queue.file, events: Int16(POLLIN), revents: 0)
     #expect(bh_ppoll(&ready, 1, 10_000_000_000) == 1)
-    var header = [UInt8](repeating: 0xEE, count: VirtioNetHeader.size)
+    var header = [UInt8](repeating: 0xEE, count: NetworkClass.headerSize)
     var frame = [UInt8](repeating: 0, count: 65536 + 18)
     let got = header.withUnsafeMutableBytes { head in
       frame.withUnsafeMutableBytes { body in
@@ -49,8 +50,8 @@ import Testing
         return queue.receive(&parts, count: 2)
       }
     }
-    try #require(got >= VirtioNetHeader.size + 14)
-    return (header, Array(frame[..<(got - VirtioNetHeader.size)]))
+    try #require(got >= NetworkClass.headerSize + 14)
+    return (header, Array(frame[..<(got - NetworkClass.headerSize)]))
   }
 
   private func isEmpty(_ queue: TAPQueue) -> Bool {
@@ -71,7 +72,7 @@ import Testing
     try NamespaceRig.run {
       let tap = try makeInterface()
       let asked = question([192, 0, 2, 1])
-      #expect(send(asked, through: tap.queues[0]) == asked.count + VirtioNetHeader.size)
+      #expect(send(asked, through: tap.queues[0]) == asked.count + NetworkClass.headerSize)
       let (header, frame) = try receive(from: tap.queues[0])
       #expect(header == [UInt8](repeating: 0, count: 12))
       #expect(

@@ -3,6 +3,7 @@ import Glibc
 import NamespaceRig
 import Netlink
 import Platform
+import Protocol
 import Testing
 
 @testable import TAP
@@ -79,17 +80,32 @@ import Testing
     }
   }
 
+  @Test func whoTakesItOverKnowsWhatIsDetached() throws {
+    try NamespaceRig.run {
+      let tap = try TAPInterface(name: InterfaceName("bh0"), queues: 2)
+      try tap.useQueues(1)
+      let adopted = try TAPInterface(adopting: [
+        TAPQueue(adopting: copy(tap.queues[0])), TAPQueue(adopting: copy(tap.queues[1])),
+      ])
+      #expect(adopted.queues.map(\.isAttached) == [true, false])
+      #expect(adopted.queues.map(\.flags) == tap.queues.map { $0.flags.subtracting(.noCarrier) })
+      try adopted.useQueues(2)
+      #expect(try NamespaceRig.run("ip", "-d", "link", "show", "bh0").contains("numqueues 2"))
+    }
+  }
+
   @Test func keepsItsFilesWhereverItMoves() throws {
     try NamespaceRig.run {
       let tap = try TAPInterface(name: InterfaceName("bh0"))
       let there = try NetworkNamespace.make()
       let index = try #require(try link()).index
       try LinkControl().change(
-        index: index, LinkChange(address: MACAddress("52:54:00:00:00:01"), mtu: 9000, isUp: true, namespace: there))
+        index: index, LinkChange(address: HardwareAddress("52:54:00:00:00:01"), mtu: 9000, isUp: true, namespace: there)
+      )
       try tap.setCarrier(true)
       let moved = try #require(try LinkControl(namespace: there).link(named: "bh0"))
       #expect(moved.isUp && moved.hasCarrier && moved.mtu == 9000)
-      #expect(moved.address == MACAddress("52:54:00:00:00:01"))
+      #expect(moved.address == HardwareAddress("52:54:00:00:00:01"))
     }
   }
 

@@ -10,8 +10,9 @@ public enum NamespaceRig {
   /// Whether this process may make namespaces and interfaces.
   public static let isPossible = geteuid() == 0 && (try? NetworkNamespace.make()) != nil
 
-  public static func run(_ body: () throws -> Void) throws {
-    let namespace = try NetworkNamespace.make()
+  public static func run(_ body: () throws -> Void) throws { try run(in: NetworkNamespace.make(), body) }
+
+  public static func run(in namespace: NetworkNamespace, _ body: () throws -> Void) throws {
     var outcome: Result<Void, any Error> = .success(())
     try namespace.perform { () throws(Failure) in outcome = Result { try body() } }
     try outcome.get()

@@ -106,6 +106,9 @@ let package = Package(
     .testTarget(
       name: "TAPTests",
       dependencies: ["CBulkhead", "NamespaceRig", "Netlink", "Platform", "Protocol", "TAP", "Virtqueue"]),
+    .executableTarget(
+      name: "vhost-probe", dependencies: ["CBulkhead", "Platform", "Protocol", "TAP", "Virtqueue"],
+      path: "Tests/VhostProbe", linkerSettings: fullyStatic),
     .testTarget(name: "JailTests", dependencies: ["CBulkhead", "Jail", "Platform", "Protocol"]),
     .executableTarget(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),

@@ -54,8 +54,8 @@ install: ## what BUILD_DIR holds, to DESTDIR and PREFIX (/usr)
 	@lab/install-files '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)'
 
 install-test: install-driver-hostile ## what only tests use
-	install -m 755 $(BUILD_DIR)/nbd-campaign $(LIBDIR)/
-	$(STRIP) $(LIBDIR)/nbd-campaign
+	install -m 755 $(BUILD_DIR)/nbd-campaign $(BUILD_DIR)/vhost-probe $(LIBDIR)/
+	$(STRIP) $(LIBDIR)/nbd-campaign $(LIBDIR)/vhost-probe
 
 install-driver-%:
 	install -d $(LIBDIR)/drivers

@@ -34,7 +34,7 @@ extension BrokerDevice {
     for (name, iova, size) in [
       ("arena", AddressMap.arena, configuration.arenaSize),
       ("payload", AddressMap.payload, configuration.payloadSize),
-    ] where !info.contains(iova: iova, size: UInt64(roundedToPages(Int(size)))) {
+    ] where size > 0 && !info.contains(iova: iova, size: UInt64(roundedToPages(Int(size)))) {
       throw Failure(
         "broker-iova", "place the \(name) at IOVA 0x\(String(iova, radix: 16)), \(size) bytes",
         hint: "the IOMMU reserves some of it; ranges: \(info.ranges)")

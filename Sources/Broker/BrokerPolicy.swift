@@ -2,10 +2,10 @@ import Glibc
 import Jail
 
 extension SeccompPolicy {
-  /// What a broker may ask of the kernel once it is set up. There is no path that it could open, and no device but its
-  /// own, of which `device` says how.
-  static func broker(device: [SeccompRule]) -> SeccompPolicy {
-    SeccompPolicy(title: "broker", rules: waiting + dataPath + control + device + memory + runtime)
+  /// What a broker may ask of the kernel once it is set up. There is no path that it could open, and no device and no
+  /// outlet but its own: `particular` says what may be asked of those.
+  static func broker(_ particular: [SeccompRule]) -> SeccompPolicy {
+    SeccompPolicy(title: "broker", rules: waiting + dataPath + particular + control + memory + runtime)
   }
 
   private static let waiting: [SeccompRule] = [
@@ -17,19 +17,13 @@ extension SeccompPolicy {
   ]
 
   private static let dataPath: [SeccompRule] = [
-    SeccompRule("recvmsg", because: "takes requests and payload from clients; control messages; a new driver's socket"),
-    SeccompRule("recvfrom", [.equals(4, 0, "no address")], because: "takes the negotiation of clients"),
-    SeccompRule("sendmsg", because: "sends replies to clients, and control messages with a driver's files"),
+    SeccompRule("recvmsg", because: "control messages; a new driver's socket; requests and payload from clients"),
+    SeccompRule("sendmsg", because: "control messages with a driver's files; replies to clients"),
     SeccompRule("read", because: "resets the eventfd of a call, and the timer"),
     SeccompRule("write", because: "signals the eventfd of a kick; log lines"),
   ]
 
   private static let control: [SeccompRule] = [
-    SeccompRule(
-      "accept4", [.equals(3, UInt64(0o2004000), "flags NONBLOCK, CLOEXEC")], because: "takes a client of the outlet"),
-    SeccompRule(
-      "socketpair", [.equals(0, 1, "AF_UNIX")],
-      because: "connections for the kernel's NBD client; no other address family"),
     SeccompRule("eventfd2", because: "a new driver's interrupts, kicks and calls"),
     SeccompRule("memfd_create", because: "a new driver's rings and arena"),
     SeccompRule("ftruncate", because: "gives a new memfd its size"),

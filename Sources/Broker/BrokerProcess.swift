@@ -37,7 +37,9 @@ public enum BrokerProcess {
   private final class Setup {
     let configuration: BrokerConfiguration
     let device: BrokerDevice
-    let payload: SharedMemory
+    /// Nil where the class has no payload.
+    let payload: SharedMemory?
+    let rules: [SeccompRule]
     let session: BrokerSession
 
     init(
@@ -54,26 +56,43 @@ public enum BrokerProcess {
         BrokerDeviceContext(
           configuration: configuration, loop: loop, medium: configuration.emulation.isEmpty ? nil : files.last))
       let backing = device.backing
-      let payload = try SharedMemory(name: "bulkhead-payload", size: Int(configuration.payloadSize))
+      var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+      var payloadFile: Int32?
+      if configuration.payloadSize > 0 {
+        let payload = try Self.makePayload(backing, size: Int(configuration.payloadSize))
+        memory = UnsafeMutableRawBufferPointer(start: payload.mapping.base, count: payload.mapping.length)
+        payloadFile = payload.file.number
+        self.payload = consume payload
+      } else {
+        payload = nil
+      }
+      var rest = files[...]
+      let proxy = try makeProxy(
+        ProxyContext(
+          configuration: configuration, loop: loop,
+          payload: memory,
+          listener: configuration.hasListener ? rest.popFirst() : nil,
+          outlet: Array(rest.prefix(configuration.network?.fileCount ?? 0))))
+      session = try BrokerSession(
+        configuration, backing: backing, payloadFile: payloadFile, proxy: proxy, link: link, loop: loop,
+        interrupts: device.interrupts)
+      rules = device.rules + proxy.rules
+      try device.settle()
+    }
+
+    /// Memory between outlet and device.
+    private static func makePayload(_ backing: any DeviceBacking, size: Int) throws(Failure) -> SharedMemory {
+      let payload = try SharedMemory(name: "bulkhead-payload", size: size)
       try backing.mapArena(
         ArenaMapping(
           iova: AddressMap.payload, file: payload.file.number, base: payload.mapping.base,
           size: UInt64(payload.mapping.length)))
-      let memory = UnsafeMutableRawBufferPointer(start: payload.mapping.base, count: payload.mapping.length)
-      let proxy = try makeProxy(
-        ProxyContext(
-          configuration: configuration, loop: loop, payload: memory,
-          listener: configuration.hasListener ? files.first : nil))
-      session = try BrokerSession(
-        configuration, backing: backing, payloadFile: payload.file.number, proxy: proxy, link: link, loop: loop,
-        interrupts: device.interrupts)
-      self.payload = payload
-      try device.settle()
+      return payload
     }
 
     /// Gives up everything but the open files.
     func confine() throws(Failure) {
-      let policy = SeccompPolicy.broker(device: device.rules)
+      let policy = SeccompPolicy.broker(rules)
       var confinement =
         configuration.isPrivileged
         ? Confinement(user: configuration.uid, group: configuration.uid, policy: policy)

@@ -34,8 +34,8 @@ extension BrokerSession {
           try handle(envelope.message, from: driver)
         }
       } catch {
-        // The only error of ours here is a refusal of the socket: EMSGSIZE for what is no message, EAGAIN where the
-        // driver does not read its answers.
+        // A refusal of the socket: EMSGSIZE for what is no message, EAGAIN where the driver does not read its answers. Or
+        // the device does not answer when it is to be described to the driver, which the supervisor then finds gone.
         if error.errno == EMSGSIZE { return distrustDriver(.malformedMessage, "an oversize message") }
         Log.warning("conversation with driver \(driver.generation): \(error)")
         return lose(.hungUp)
@@ -64,8 +64,8 @@ extension BrokerSession {
       try driver.send(.grant(try device.grant()))
     case .configRead(let offset, let width): try readConfig(driver, Int(offset), width)
     case .configWrite(let offset, let width, let value): try writeConfig(driver, Int(offset), width, value)
-    case .blockUnit(let unit):
-      if !stopping { refusing { () throws(ProxyRefusal) in try proxy.unitAnnounced(unit) } }
+    case .blockUnit, .networkPort, .networkLink, .networkApplied, .networkStatistics:
+      if !stopping { refusing { () throws(ProxyRefusal) in try proxy.driverSays(message) } }
     case .ready: if !stopping { try serve(driver) }
     case .pong(let sequence):
       if !driver.heartbeat.answered(sequence, now: monotonicNow()) {
@@ -82,8 +82,6 @@ extension BrokerSession {
         .driverFailed(code: code, errno: errno, deviceStatus: deviceStatus, detail: detail),
         generation: driver.generation)
       lose(.failed)
-    case .networkPort, .networkLink, .networkApplied, .networkStatistics:
-      distrustDriver(.illegalTransition, "\(message.kind) from a driver of the block class")
     }
   }
 
@@ -98,10 +96,11 @@ extension BrokerSession {
   }
 
   private func serve(_ driver: DriverSession) throws(Failure) {
-    guard refusing({ () throws(ProxyRefusal) in try proxy.unitsComplete() }) else { return }
+    guard refusing({ () throws(ProxyRefusal) in try proxy.driverReady() }), !driver.isLost else { return }
     try driver.send(.start)
     beginHeartbeat(driver)
-    try proxy.driverServes(driver.world.queues)
+    // That the outlet fails is not the driver's fault, and its next driver would not fare better; a new broker may.
+    do throws(Failure) { try proxy.driverServes(driver.world.queues) } catch { return fail(error) }
     Log.info("driver \(driver.generation) serves")
     link.send(.driverReady, generation: driver.generation)
   }

@@ -32,7 +32,7 @@ extension BrokerSession {
         Log.debug("ping \(sequence): \(error)")
       }
     }
-    listen(to: driver, driver.heardMore)
+    listen(to: driver, driver.heardMore || proxy.hearsDriverAtOnce)
     driver.heardMore = false
     watchInterrupts()
     proxy.tick()

@@ -15,8 +15,8 @@ public final class BrokerSession: ProxyHost {
   let link: SupervisorLink
   let device: DeviceSession
   let proxy: any Proxy
-  /// The payload memfd, for drivers that map it.
-  let payloadFile: Int32
+  /// The payload memfd, for drivers that map it; nil where the class has no payload.
+  let payloadFile: Int32?
   let interrupts: (any InterruptCounts)?
   var storms: StormDetector
   var driver: DriverSession?
@@ -28,7 +28,7 @@ public final class BrokerSession: ProxyHost {
   /// Looks at the device, and puts it at rest.
   /// - Throws: ``Failure`` when the device lacks what the configuration grants.
   init(
-    _ configuration: BrokerConfiguration, backing: any DeviceBacking, payloadFile: Int32, proxy: any Proxy,
+    _ configuration: BrokerConfiguration, backing: any DeviceBacking, payloadFile: Int32?, proxy: any Proxy,
     link: SupervisorLink, loop: EventLoop, interrupts: (any InterruptCounts)?
   ) throws(Failure) {
     self.configuration = configuration
@@ -75,6 +75,7 @@ public final class BrokerSession: ProxyHost {
     case .driverGone: try driverGone(generation)
     case .stopDriver: stopDriver()
     case .report: report()
+    case .networkSettings(let settings): proxy.supervisorSays(settings)
     case .shutdown: shutDown()
     }
   }
@@ -167,7 +168,8 @@ public final class BrokerSession: ProxyHost {
     leave(0)
   }
 
-  private func fail(_ failure: Failure) {
+  /// The broker gives up with this complaint; the supervisor starts another one.
+  func fail(_ failure: Failure) {
     Log.error("\(failure)")
     putAtRest()
     link.send(BrokerEvent(failure))
@@ -197,11 +199,23 @@ public final class BrokerSession: ProxyHost {
     proxy.addCounters(to: &counters)
     counters.wakeups = loop.wakeups
     counters.interrupts = storms.total
+    counters.resets = device.resets
+    for histogram in proxy.latencies { link.send(.latency(histogram), generation: driver?.generation ?? 0) }
     link.send(.counters(counters), generation: driver?.generation ?? 0)
   }
 
-  public func outletOpened(_ unit: BlockUnit, transmissionFlags: UInt16, files: [Int32]) {
-    link.send(.unit(unit, transmissionFlags: transmissionFlags), generation: driver?.generation ?? 0, files: files)
+  public func tellSupervisor(_ event: BrokerEvent, files: [Int32]) {
+    link.send(event, generation: driver?.generation ?? 0, files: files)
+  }
+
+  public func tellDriver(_ message: BrokerMessage) -> Bool {
+    guard let driver, !driver.isLost, driver.permits(message) else { return false }
+    do throws(Failure) { try driver.send(message) } catch {
+      // Its socket is full or closed; a missing answer to the heartbeat, or the hang-up, will tell.
+      Log.debug("\(message.kind): \(error)")
+      return false
+    }
+    return true
   }
 
   public func violated(_ violation: Violation, _ detail: String) {

@@ -17,8 +17,9 @@ struct ConfigFilter {
     // Devices without PCI Express have 256 bytes and nothing to extend.
     let extended =
       capabilities.contains { $0.id == UInt16(ConfigPolicy.pciExpress) } ? try CapabilityList.extended(read: read) : []
+    let virtio = try Self.virtioStructures(capabilities, read: read)
     for rule in rules {
-      for base in Self.bases(rule.base, capabilities, extended) {
+      for base in Self.bases(rule.base, capabilities, extended, virtio) {
         // Capabilities differ in length with their version: none reaches into the next one.
         let next = (capabilities + extended).map(\.offset).filter { $0 > base }.min() ?? .max
         let end = rule.base == .header ? base + rule.offsets.upperBound : min(base + rule.offsets.upperBound, next)
@@ -28,13 +29,28 @@ struct ConfigFilter {
     }
   }
 
-  private static func bases(_ base: ConfigRule.Base, _ standard: [Capability], _ extended: [Capability]) -> [Int] {
+  /// The vendor-specific capabilities with their types, if this is a virtio device.
+  private static func virtioStructures(
+    _ standard: [Capability], read: (Int, ConfigWidth) throws(Failure) -> UInt32
+  ) throws(Failure) -> [(kind: UInt8, offset: Int)] {
+    guard try read(0x00, .word) == ConfigPolicy.virtioVendor else { return [] }
+    var structures: [(kind: UInt8, offset: Int)] = []
+    for capability in standard where capability.id == UInt16(ConfigPolicy.vendorSpecific) {
+      structures.append((UInt8(truncatingIfNeeded: try read(capability.offset + 3, .byte)), capability.offset))
+    }
+    return structures
+  }
+
+  private static func bases(
+    _ base: ConfigRule.Base, _ standard: [Capability], _ extended: [Capability], _ virtio: [(kind: UInt8, offset: Int)]
+  ) -> [Int] {
     switch base {
     case .header: [0]
     case .anyCapability: standard.map(\.offset)
     case .capability(let id): standard.filter { $0.id == UInt16(id) }.map(\.offset)
     case .anyExtended: extended.map(\.offset)
     case .extended(let id): extended.filter { $0.id == id }.map(\.offset)
+    case .virtio(let kind): virtio.filter { kind == nil || $0.kind == kind?.rawValue }.map(\.offset)
     }
   }
 

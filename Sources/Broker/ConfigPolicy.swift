@@ -12,6 +12,13 @@ struct ConfigRule: Equatable, Sendable {
     case anyExtended
     /// The extended capability with this id.
     case extended(UInt16)
+    /// The vendor-specific capabilities of a virtio device, those of one type or all (virtio 1.2 section 4.1.4).
+    case virtio(VirtioStructure?)
+  }
+
+  /// `cfg_type` of a virtio capability. VIRTIO_PCI_CAP_PCI_CFG, 5, is a window to the BARs: its data register is on no list.
+  enum VirtioStructure: UInt8, Sendable {
+    case notify = 2
   }
 
   var base: Base
@@ -28,9 +35,13 @@ struct ConfigRule: Equatable, Sendable {
 /// Left out on purpose, for reading too where the value would tell of the machine: BARs and the expansion ROM (0x10-0x27,
 /// 0x30), writes to the command register (bus master and INTx are the broker's), MSI and MSI-X beyond their header (where
 /// interrupts go), power management, ATS, PASID, PRI and ACS (what the IOMMU relies on), bridge registers, vital product
-/// data and vendor-specific capabilities (they can be windows to anything).
+/// data and vendor-specific capabilities (they can be windows to anything), but for those of virtio that say where the
+/// device's registers are.
 enum ConfigPolicy {
   static let pciExpress: UInt8 = 0x10
+  static let vendorSpecific: UInt8 = 0x09
+  /// The vendor of all virtio devices (virtio 1.2 section 4.1.2).
+  static let virtioVendor: UInt32 = 0x1AF4
   static let advancedErrorReporting: UInt16 = 0x0001
   static let serialNumber: UInt16 = 0x0003
 
@@ -49,6 +60,9 @@ enum ConfigPolicy {
     ConfigRule(base: .extended(serialNumber), offsets: 0..<0x0C, reason: "the device's serial number"),
     ConfigRule(
       base: .extended(advancedErrorReporting), offsets: 0x04..<0x2C, reason: "which bus errors there were, for the log"),
+    ConfigRule(
+      base: .virtio(nil), offsets: 0..<0x10, reason: "in which BAR, and where, a virtio device has its registers"),
+    ConfigRule(base: .virtio(.notify), offsets: 0x10..<0x14, reason: "how far apart its notify registers are"),
     ConfigRule(
       base: .header, offsets: 0x06..<0x08, writeMask: statusErrors, reason: "clear error bits after they were logged"),
     ConfigRule(

@@ -23,15 +23,18 @@ final class DeviceSession {
   /// Whether the device has lost its configuration under the last driver: its power failed, or it was gone for a while.
   /// What it had in a volatile cache is lost then.
   private(set) var hasForgotten = false
+  /// Resets that succeeded: the first before any driver, then one after each.
+  private(set) var resets: UInt64 = 0
 
   /// Looks at the device and puts it at rest.
-  /// - Throws: ``Failure`` `broker-interrupts`, `broker-bars`, and any of the backing.
+  /// - Throws: ``Failure`` `broker-interrupts`, `broker-bars`, `broker-isolation`, and any of the backing.
   init(_ backing: any DeviceBacking, _ configuration: BrokerConfiguration) throws(Failure) {
     self.backing = backing
     self.configuration = configuration
     (interruptKind, vectors) = try Self.chooseInterrupts(backing, wanted: Int(configuration.interrupts))
     bars = try Self.grantedRanges(backing, mask: configuration.bars)
     try backing.setBusMaster(false)
+    try VirtioIsolation.check(backing)
     filter = try ConfigFilter { offset, width throws(Failure) in try backing.readConfig(offset: offset, width: width) }
     try reset()
   }
@@ -52,15 +55,15 @@ final class DeviceSession {
     let step = "grant BARs of \(backing.address)"
     let present = backing.regions.map(\.bar)
     var granted: [BarRange] = []
-    for bar in 0..<6 where mask & 1 << bar != 0 {
-      guard present.contains(bar) else { throw Failure("broker-bars", "\(step): there is no BAR \(bar)") }
+    // A manifest names what its driver may map of any device that it drives; devices differ in where their registers are.
+    for bar in 0..<6 where mask & 1 << bar != 0 && present.contains(bar) {
       for range in try backing.mappableRanges(bar: bar) {
         granted.append(
           BarRange(bar: UInt8(bar), offset: range.offset, length: range.length, fileOffset: range.fileOffset))
       }
     }
     guard mask == 0 || !granted.isEmpty else {
-      throw Failure("broker-bars", step, hint: "the kernel lets none of these BARs be mapped")
+      throw Failure("broker-bars", step, hint: "the device has none of the manifest's BARs, or none can be mapped")
     }
     guard granted.count <= BarRange.maximumCount else {
       throw Failure("broker-bars", "\(step): \(granted.count) ranges, at most \(BarRange.maximumCount)")
@@ -115,7 +118,10 @@ final class DeviceSession {
   /// Without a reset of its own the device keeps the state that the last driver left; bus master off and the next
   /// driver's own reset have to do.
   private func reset() throws(Failure) {
-    do throws(Failure) { try backing.reset() } catch {
+    do throws(Failure) {
+      try backing.reset()
+      resets += 1
+    } catch {
       guard error.says(.noReset) else { throw error }
       Log.warning("\(backing.address) has no reset method: relying on bus master off and on the driver's own reset")
     }

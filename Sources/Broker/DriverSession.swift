@@ -31,6 +31,11 @@ final class DriverSession {
 
   deinit { Descriptor.close(channel.socket) }
 
+  /// Whether the conversation permits the message now.
+  func permits(_ message: BrokerMessage) -> Bool {
+    monitor.machine.next(monitor.state, .broker(message.kind)) != nil
+  }
+
   /// Sends a message that the conversation permits now.
   /// - Throws: `control-send`; EAGAIN when the driver does not read.
   func send(_ message: BrokerMessage) throws(Failure) {

@@ -5,7 +5,8 @@ import Virtqueue
 /// The memory and the eventfds of one driver. Made fresh for each, never handed on; gone when this is released.
 final class DriverWorld {
   let rings: SharedMemory
-  /// Mapped here because type1 maps by address; the broker never looks at it.
+  /// Mapped here because type1 maps by address, and for the outlet of a network device, which moves frames between it and
+  /// an interface. The broker believes nothing that is in it.
   let arena: SharedMemory
   let interrupts: EventDescriptors
   let kicks: EventDescriptors
@@ -31,7 +32,8 @@ final class DriverWorld {
   var queues: DriverQueues {
     DriverQueues(
       base: rings.mapping.base, layout: queueLayout, count: kicks.numbers.count, kicks: kicks.numbers,
-      calls: calls.numbers)
+      calls: calls.numbers,
+      arena: UnsafeMutableRawBufferPointer(start: arena.mapping.base, count: arena.mapping.length))
   }
 
   /// The message that gives the driver its files, and the files in its order.

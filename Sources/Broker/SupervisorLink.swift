@@ -77,6 +77,12 @@ public final class SupervisorLink {
 
   /// Sends an event. `files` are closed here, whatever becomes of it.
   func send(_ event: BrokerEvent, generation: UInt32 = 0, files: [Int32] = []) {
+    // Of a link only its last state counts. A driver whose link never rests must not keep what is said of it from being
+    // heard.
+    if case .networkLink = event, let last = outbox.last, case .networkLink = last.event {
+      outbox[outbox.count - 1] = Pending(event: event, generation: generation, files: files)
+      return
+    }
     guard isOpen, outbox.count < Self.capacity else { return files.forEach(Descriptor.close) }
     outbox.append(Pending(event: event, generation: generation, files: files))
     drain()

@@ -1,4 +1,5 @@
 #include "bh_supervisor.h"
+#include "bh_system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +68,26 @@ static int address_of(const char *path, struct sockaddr_un *address, socklen_t *
     return 0;
 }
 
+int bh_unix_permit(const char *path, unsigned mode, int gid) {
+    if (gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0) return -errno;
+    return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+int bh_unix_listens_at(int fd, const char *path) {
+    struct sockaddr_un wanted, found;
+    socklen_t length, room = sizeof found;
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    struct stat present;
+    memset(&found, 0, sizeof found);
+    if (address_of(path, &wanted, &length) < 0) return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || !listens) return 0;
+    /* The kernel counts the zero at the end of a bound path, and takes it or not when it is bound. */
+    if (getsockname(fd, (struct sockaddr *)&found, &room) < 0 || found.sun_family != AF_UNIX) return 0;
+    if (strncmp(wanted.sun_path, found.sun_path, sizeof wanted.sun_path) != 0) return 0;
+    return lstat(path, &present) == 0 && S_ISSOCK(present.st_mode);
+}
+
 int bh_unix_listen(const char *path, unsigned mode, int gid) {
     struct sockaddr_un address;
     socklen_t length;
@@ -79,12 +100,9 @@ int bh_unix_listen(const char *path, unsigned mode, int gid) {
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -errno;
-    /* Nobody connects before the mode is right. */
-    mode_t mask = umask(0177);
+    /* Nobody can connect before it listens, and then the mode is right. A umask would be that of all threads. */
     error = bind(fd, (struct sockaddr *)&address, length) < 0 ? -errno : 0;
-    umask(mask);
-    if (error == 0 && gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0) error = -errno;
-    if (error == 0 && chmod(path, mode) < 0) error = -errno;
+    if (error == 0) error = bh_unix_permit(path, mode, gid);
     if (error == 0 && listen(fd, 64) < 0) error = -errno;
     if (error == 0) return fd;
     close(fd);
@@ -104,14 +122,19 @@ int bh_peer_uid(int fd, uid_t *uid) {
     return 0;
 }
 
-int bh_unix_datagram(const char *path, const void *bytes, size_t count) {
+int bh_unix_datagram(const char *path, const void *bytes, size_t length, const int *fds, size_t count) {
     struct sockaddr_un address;
-    socklen_t length;
-    int error = address_of(path, &address, &length);
+    socklen_t size;
+    int error = address_of(path, &address, &size);
     if (error < 0) return error;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -errno;
-    if (sendto(fd, bytes, count, MSG_NOSIGNAL, (struct sockaddr *)&address, length) < 0) error = -errno;
+    if (connect(fd, (struct sockaddr *)&address, size) < 0) {
+        error = -errno;
+    } else {
+        ssize_t sent = bh_send_message(fd, bytes, length, fds, count);
+        error = sent < 0 ? (int)sent : 0;
+    }
     close(fd);
     return error;
 }

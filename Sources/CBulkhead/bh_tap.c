@@ -49,6 +49,8 @@ int bh_tap_set_little_endian(int fd, int on) { return result(ioctl(fd, TUNSETVNE
 /* The value itself is the argument, not a pointer to it. */
 int bh_tap_set_offload(int fd, unsigned long offloads) { return result(ioctl(fd, TUNSETOFFLOAD, offloads)); }
 int bh_tap_set_carrier(int fd, int on) { return result(ioctl(fd, TUNSETCARRIER, &on)); }
+int bh_tap_set_persistent(int fd, int on) { return result(ioctl(fd, TUNSETPERSIST, (unsigned long)on)); }
+int bh_tap_get_namespace(int fd) { return result(ioctl(fd, TUNGETDEVNETNS)); }
 int bh_tap_set_send_buffer(int fd, int bytes) { return result(ioctl(fd, TUNSETSNDBUF, &bytes)); }
 int bh_tap_get_send_buffer(int fd, int *bytes) { return result(ioctl(fd, TUNGETSNDBUF, bytes)); }
 
@@ -66,6 +68,7 @@ unsigned long bh_tap_ioctl_number(unsigned index) {
     static const unsigned long numbers[] = {
         TUNGETFEATURES, TUNSETIFF,     TUNGETIFF,     TUNSETQUEUE,  TUNSETVNETHDRSZ, TUNGETVNETHDRSZ,
         TUNSETVNETLE,   TUNSETOFFLOAD, TUNSETCARRIER, TUNSETSNDBUF, TUNGETSNDBUF,
+        TUNSETPERSIST,  TUNGETDEVNETNS,
     };
     return index < sizeof numbers / sizeof *numbers ? numbers[index] : 0;
 }

@@ -14,9 +14,14 @@ public struct Device: Codable, Sendable, Equatable {
   /// The IOMMU group.
   public var group: Int?
   public var configured = false
+  /// Where the configuration names it: `file:line`.
+  public var origin: String?
   public var driver: String?
   public var driverVersion: String?
-  /// A state of the device life cycle; `unconfigured` for a device that is not Bulkhead's.
+  /// What the configuration, or since then an operator, asks for: `running`, `stopped`, `held` (taken without a driver, for
+  /// the sake of its IOMMU group) or `kernel` (left to the kernel's own driver).
+  public var desired = "kernel"
+  /// What is: a state of the device life cycle; `unconfigured` for a device that is not Bulkhead's.
   public var state: String
   /// Why it is in this state, where that is not the ordinary course.
   public var reason: String?
@@ -32,6 +37,12 @@ public struct Device: Codable, Sendable, Equatable {
   public var brokerRestarts = 0
   public var outlet: Outlet?
   public var counters: Counters?
+  /// How long requests to a block device took, by operation; empty where there is no broker that measures.
+  public var latencies: [RequestLatency] = []
+  /// Seconds since 1970 when the broker began, and with it ``counters`` and ``latencies``; nil where there is none.
+  public var brokerSince: Int?
+  /// Seconds since 1970 when ``restarts``, ``brokerRestarts`` and ``violations`` began to be counted; 0: they are not.
+  public var countedSince = 0
   public var violations: [ViolationCount] = []
   public var dmaFault: DMAFaultDetail?
   /// What an emulated device is made of; nil for a device of this machine.
@@ -52,8 +63,10 @@ public struct Device: Codable, Sendable, Equatable {
       self.options = options
     }
 
-    /// `nvme on disk.img (64 MiB)`
+    /// `nvme, on disk.img (64 MiB)`
     public var summary: String {
+      // A network device has a wire, and no blocks.
+      guard options.hasPrefix("nvme") else { return options }
       let size = size.map { " (\(HumanUnits.bytes($0)))" } ?? ""
       return "\(options), \(file.map { "on \($0)" } ?? "in memory")\(size)"
     }
@@ -76,7 +89,12 @@ public struct Device: Codable, Sendable, Equatable {
 public struct Outlet: Codable, Sendable, Equatable {
   /// The Unix socket that speaks NBD.
   public var socket: String?
+  /// Of a block device.
   public var units: [Unit]
+  /// Of a network device.
+  public var interface: Interface?
+  /// What the driver of a network device says of the NIC; nil while there is none that serves.
+  public var port: Port?
 
   public init(socket: String?, units: [Unit]) {
     self.socket = socket
@@ -137,6 +155,16 @@ public struct Counters: Codable, Sendable, Equatable {
   public var clients = 0
   public var wakeups = 0
   public var interrupts = 0
+  /// Frames that the broker moved itself, out to the wire and in from it, and their bytes; what vhost-net moves, the
+  /// interface counts.
+  public var framesOut = 0
+  public var framesIn = 0
+  public var bytesOut = 0
+  public var bytesIn = 0
+  /// Frames from the driver that the kernel did not take.
+  public var framesRefused = 0
+  /// Resets of the device that succeeded.
+  public var resets = 0
 
   public init() {}
 }

@@ -10,8 +10,34 @@ public enum Service {
     case restart = "Restart"
     case check = "Check"
     case monitor = "Monitor"
+    case attach = "Attach"
+    case detach = "Detach"
+    case resetFailed = "ResetFailed"
+    case drivers = "ListDrivers"
+    case showConfiguration = "ShowConfiguration"
+    case checkConfiguration = "CheckConfiguration"
 
     public var qualifiedName: String { "\(Service.interface).\(rawValue)" }
+
+    /// Whether it changes anything, and so is for root and the daemon's user.
+    public var changes: Bool {
+      switch self {
+      case .start, .stop, .restart, .attach, .detach, .resetFailed: true
+      case .list, .status, .check, .monitor, .drivers, .showConfiguration, .checkConfiguration: false
+      }
+    }
+
+    /// The names of its parameters; no others belong into a call.
+    public var parameters: [String] {
+      switch self {
+      case .list: ["all"]
+      case .status, .check, .start, .restart, .resetFailed, .showConfiguration: ["device"]
+      case .stop: ["device", "force"]
+      case .attach: ["device", "driver", "name", "permanent"]
+      case .detach: ["device", "force", "permanent"]
+      case .monitor, .drivers, .checkConfiguration: []
+      }
+    }
   }
 
   public struct ListParameters: Codable, Sendable {
@@ -34,6 +60,31 @@ public enum Service {
     }
   }
 
+  public struct AttachParameters: Codable, Sendable {
+    public var device: String?
+    /// The name of a driver, `none` or `auto`; nil: as the configuration has it, else `auto`.
+    public var driver: String?
+    public var name: String?
+    public var permanent: Bool?
+    public init(device: String, driver: String? = nil, name: String? = nil, permanent: Bool? = nil) {
+      self.device = device
+      self.driver = driver
+      self.name = name
+      self.permanent = permanent
+    }
+  }
+
+  public struct DetachParameters: Codable, Sendable {
+    public var device: String?
+    public var force: Bool?
+    public var permanent: Bool?
+    public init(device: String, force: Bool? = nil, permanent: Bool? = nil) {
+      self.device = device
+      self.force = force
+      self.permanent = permanent
+    }
+  }
+
   public struct NoParameters: Codable, Sendable {
     public init() {}
   }
@@ -53,6 +104,21 @@ public enum Service {
     public init(checks: [IsolationCheck]) { self.checks = checks }
   }
 
+  public struct DriversReply: Codable, Sendable {
+    public var drivers: [DriverDetail]
+    public init(drivers: [DriverDetail]) { self.drivers = drivers }
+  }
+
+  public struct ConfigurationReply: Codable, Sendable {
+    public var devices: [ConfiguredDevice]
+    public init(devices: [ConfiguredDevice]) { self.devices = devices }
+  }
+
+  public struct IssuesReply: Codable, Sendable {
+    public var issues: [Issue]
+    public init(issues: [Issue]) { self.issues = issues }
+  }
+
   public struct EventReply: Codable, Sendable {
     public var event: Event
     public init(event: Event) { self.event = event }
@@ -62,7 +128,7 @@ public enum Service {
   public struct Event: Codable, Sendable, Equatable {
     /// Seconds since 1970.
     public var time: Int
-    /// `state`, `violation`, `dma-fault`, `unit`, `failure` or `configuration`.
+    /// `state`, `violation`, `dma-fault`, `unit`, `interface`, `link`, `failure` or `configuration`.
     public var kind: String
     public var address: String
     public var name: String?

@@ -8,6 +8,10 @@ public struct ServiceError: Error, Sendable, Equatable {
     case inUse = "InUse"
     case failed = "Failed"
     case permissionDenied = "PermissionDenied"
+    case alreadyAttached = "AlreadyAttached"
+    case noSuchDriver = "NoSuchDriver"
+    case invalidName = "InvalidName"
+    case invalidConfiguration = "InvalidConfiguration"
 
     public var qualifiedName: String { "\(Service.interface).\(rawValue)" }
   }
@@ -18,13 +22,18 @@ public struct ServiceError: Error, Sendable, Equatable {
   public var hint: String
   /// Of ``Name/refused`` only.
   public var reasons: [Reason]
+  /// Of ``Name/invalidConfiguration`` only.
+  public var issues: [Issue]
 
-  public init(_ name: Name, device: String, message: String, hint: String = "", reasons: [Reason] = []) {
+  public init(
+    _ name: Name, device: String, message: String, hint: String = "", reasons: [Reason] = [], issues: [Issue] = []
+  ) {
     self.name = name
     self.device = device
     self.message = message
     self.hint = hint
     self.reasons = reasons
+    self.issues = issues
   }
 
   /// The parameters on the wire.
@@ -33,16 +42,19 @@ public struct ServiceError: Error, Sendable, Equatable {
     public var message: String
     public var hint: String
     public var reasons: [Reason]?
+    public var issues: [Issue]?
   }
 
   public var parameters: Parameters {
-    Parameters(device: device, message: message, hint: hint, reasons: name == .refused ? reasons : nil)
+    Parameters(
+      device: device, message: message, hint: hint, reasons: name == .refused ? reasons : nil,
+      issues: name == .invalidConfiguration ? issues : nil)
   }
 
   public init(_ name: Name, _ parameters: Parameters) {
     self.init(
       name, device: parameters.device, message: parameters.message, hint: parameters.hint,
-      reasons: parameters.reasons ?? [])
+      reasons: parameters.reasons ?? [], issues: parameters.issues ?? [])
   }
 }
 

@@ -46,6 +46,8 @@ public struct Bar {
   /// The word that says when an emulated device wants its bell; nil: a real device.
   private let bellWanted: UnsafeMutableRawPointer?
   private let bell: Int32
+  /// Registers that an emulated device wants to access itself; nil: a real device.
+  private let trapped: TrappedRegisters?
 
   /// A BAR with the given windows; a window without memory needs a mediator. The small table is never freed.
   /// - Parameter bell: the eventfd that tells an emulated device of a write, if ``DriverFile/bellWantedOffset`` says that
@@ -65,6 +67,7 @@ public struct Bar {
     }
     bellWanted = bell == nil ? nil : place
     self.bell = bell ?? -1
+    trapped = bellWanted.map { TrappedRegisters(base: $0 - DriverFile.bellWantedOffset) }
   }
 
   /// The write must be seen before the word is read: the device sets it, and then looks at its registers once more.
@@ -101,6 +104,7 @@ public struct Bar {
 
   public func read(_ register: Register<UInt32>) -> UInt32 {
     guard let place = place(register.offset, 4) else { return UInt32(truncatingIfNeeded: mediated(register.offset, 4)) }
+    if let trapped { return read(register.offset, trapped, place) }
     return bh_mmio_read32(place)
   }
 
@@ -123,6 +127,7 @@ public struct Bar {
 
   public func write(_ register: Register<UInt32>, _ value: UInt32) {
     guard let place = place(register.offset, 4) else { return mediated(register.offset, 4, UInt64(value)) }
+    if let trapped, post(register.offset, value, trapped) { return }
     bh_mmio_write32(place, value)
     ring(register.offset)
   }
@@ -131,6 +136,30 @@ public struct Bar {
     guard let place = place(register.offset, 8) else { return mediated(register.offset, 8, value) }
     bh_mmio_write64(place, value)
     ring(register.offset)
+  }
+
+  /// A read from an emulated device; it comes after the writes that were posted.
+  @inline(never)
+  private func read(_ offset: Int, _ trapped: TrappedRegisters, _ place: UnsafeMutableRawPointer) -> UInt32 {
+    guard trapped.contains(offset) else {
+      trapped.settle()
+      return bh_mmio_read32(place)
+    }
+    trapped.post(offset, write: nil)
+    ring(RegisterTrap.request)
+    return trapped.result
+  }
+
+  /// Posts a write if the device performs it itself; otherwise waits until it may be made in order.
+  @inline(never)
+  private func post(_ offset: Int, _ value: UInt32, _ trapped: TrappedRegisters) -> Bool {
+    guard trapped.contains(offset) else {
+      trapped.settle()
+      return false
+    }
+    trapped.post(offset, write: value)
+    ring(RegisterTrap.request)
+    return true
   }
 
   private func mediated(_ offset: Int, _ width: Int) -> UInt64 {

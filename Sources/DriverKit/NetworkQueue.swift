@@ -24,6 +24,8 @@ public struct NetworkQueueCounters: Sendable {
 public struct NetworkQueue {
   struct State: ~Copyable {
     var ring: VirtqueueGuest
+    let memory: UnsafeMutableRawPointer
+    let layout: VirtqueueLayout
     let index: Int
     let call: Int32
     let arena: Range<UInt64>
@@ -44,7 +46,8 @@ public struct NetworkQueue {
     state = .allocate(capacity: 1)
     state.initialize(
       to: State(
-        ring: VirtqueueGuest(memory: memory, layout: layout), index: index, call: call, arena: arena,
+        ring: VirtqueueGuest(memory: memory, layout: layout), memory: memory, layout: layout, index: index, call: call,
+        arena: arena,
         isOffered: isOffered, wantsWake: NetworkClass.direction(ofQueue: index) == .outbound))
   }
 

@@ -12,6 +12,8 @@ final class NetworkServiceLoop<Driver: NetworkDriver> {
 
   /// Rounds of uninterrupted work after which heartbeats, settings and timers get their turn.
   private static var roundsBetweenTurns: UInt { 64 }
+  /// Looks in vain that count as one round of work.
+  private static var looksForOneRound: UInt { 64 }
 
   init(device: Device, driver: Driver) {
     self.device = device
@@ -39,8 +41,12 @@ final class NetworkServiceLoop<Driver: NetworkDriver> {
     var rounds: UInt = 0
     while !device.isStopping {
       let found = try round()
-      rounds &+= 1
-      if rounds % Self.roundsBetweenTurns == 0 { try turn(waiting: 0) }
+      // A look in vain takes far less than a turn, which is at least a system call.
+      rounds &+= found ? Self.looksForOneRound : 1
+      if rounds >= Self.roundsBetweenTurns * Self.looksForOneRound {
+        rounds = 0
+        try turn(waiting: 0)
+      }
       if found {
         spin.found()
       } else if !spin.looksOn() {

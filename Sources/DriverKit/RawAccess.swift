@@ -1,4 +1,5 @@
 import CBulkhead
+import Virtqueue
 
 // What a driver's author does not see and a malicious driver has anyway: its files and memory as they are. The hostile
 // driver needs it to break the rules on purpose.
@@ -31,6 +32,15 @@ extension BlockQueue {
 
   /// Descriptors of the queue.
   package var size: Int { state.pointee.ring.size }
+}
+
+extension NetworkQueue {
+  /// The whole virtqueue.
+  package var rawMemory: UnsafeMutableRawPointer { state.pointee.memory }
+  package var rawLayout: VirtqueueLayout { state.pointee.layout }
+
+  /// Wakes the outlet.
+  package func rawCall() { EventDescriptor.signal(state.pointee.call) }
 }
 
 extension BlockRequest {

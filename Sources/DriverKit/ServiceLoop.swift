@@ -15,6 +15,8 @@ final class ServiceLoop<Driver: BlockDriver> {
 
   /// Rounds of uninterrupted work after which heartbeats and timers get their turn.
   private static var roundsBetweenTurns: UInt { 64 }
+  /// Looks in vain that count as one round of work.
+  private static var looksForOneRound: UInt { 64 }
 
   init(device: Device, driver: Driver) {
     self.device = device
@@ -38,8 +40,12 @@ final class ServiceLoop<Driver: BlockDriver> {
     var rounds: UInt = 0
     while !device.isStopping {
       let found = try round()
-      rounds &+= 1
-      if rounds % Self.roundsBetweenTurns == 0 { try turn(waiting: 0) }
+      // A look in vain takes far less than a turn, which is at least a system call.
+      rounds &+= found ? Self.looksForOneRound : 1
+      if rounds >= Self.roundsBetweenTurns * Self.looksForOneRound {
+        rounds = 0
+        try turn(waiting: 0)
+      }
       if found {
         completionSpin.found()
         requestSpin.found()

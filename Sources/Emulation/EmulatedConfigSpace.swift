@@ -1,12 +1,31 @@
 import Platform
 import VFIO
 
-/// Configuration space of the emulated controller, byte for byte (PCI 3.0 section 6.1, PCIe 4.0 section 7.5).
+/// What a PCI function says that it is, and where its registers are.
+struct FunctionDescription {
+  var vendor: UInt16
+  var device: UInt16
+  var subsystemVendor: UInt16
+  var subsystem: UInt16
+  var revision: UInt8 = 0
+  /// Class, subclass and interface (PCI 3.0 appendix D).
+  var classCode: UInt32
+  /// The bits of BAR 0 that say its kind (PCI 3.0 section 6.2.5.1), and its bytes.
+  var barKind: UInt32
+  var barSize: Int
+  /// Bytes of BAR 0, from its start, that a driver may map.
+  var mappedSize: Int
+  /// The BAR that holds the MSI-X table and the pending bits, where they are there, and its bytes.
+  var tableBar: Int
+  var tableBarSize: Int
+  var tableOffset: Int
+  var pendingOffset: Int
+}
+
+/// Configuration space of an emulated function, byte for byte (PCI 3.0 section 6.1, PCIe 4.0 section 7.5).
 struct EmulatedConfigSpace {
   /// 4096 bytes: PCI Express has them. The extended list is empty.
   static let size = 4096
-  static let vendor: UInt16 = 0x1B36
-  static let device: UInt16 = 0x0010
 
   enum Offset {
     static let command = 0x04
@@ -20,14 +39,14 @@ struct EmulatedConfigSpace {
   /// Which bits a write changes.
   private var writable = [UInt8](repeating: 0, count: size)
 
-  init(vectors: Int, tableOffset: Int, pendingOffset: Int) {
-    put(0x00, .word, UInt32(Self.vendor))
-    put(0x02, .word, UInt32(Self.device))
+  init(_ function: FunctionDescription, vectors: Int) {
+    put(0x00, .word, UInt32(function.vendor))
+    put(0x02, .word, UInt32(function.device))
     put(0x06, .word, 0x0010)  // status: capability list
-    put(0x08, .dword, 0x0108_0200)  // class 01 08 02, revision 0
-    put(0x10, .dword, 0x0000_0004)  // BAR 0: memory, 64 bit
-    put(0x2C, .word, UInt32(Self.vendor))
-    put(0x2E, .word, UInt32(Self.device))
+    put(0x08, .dword, function.classCode << 8 | UInt32(function.revision))
+    put(0x10, .dword, function.barKind)
+    put(0x2C, .word, UInt32(function.subsystemVendor))
+    put(0x2E, .word, UInt32(function.subsystem))
     put(0x34, .byte, UInt32(Offset.pciExpress))
     // PCI Express capability (7.5.3): version 2, endpoint, FLR; link 8 GT/s, 4 lanes.
     put(Offset.pciExpress, .word, 0x10 | UInt32(Offset.msix) << 8)
@@ -35,11 +54,11 @@ struct EmulatedConfigSpace {
     put(Offset.pciExpress + 0x04, .dword, 1 << 28 | 1 << 15)
     put(Offset.pciExpress + 0x0C, .dword, 0x43)
     put(Offset.pciExpress + 0x12, .word, 0x43)
-    // MSI-X (PCI 3.0 section 6.8.2): table and pending bits in BAR 0.
+    // MSI-X (PCI 3.0 section 6.8.2): the BAR of table and pending bits is in the lowest three bits.
     put(Offset.msix, .word, 0x11)
     put(Offset.msix + 2, .word, UInt32(vectors - 1))
-    put(Offset.msix + 4, .dword, UInt32(tableOffset))
-    put(Offset.msix + 8, .dword, UInt32(pendingOffset))
+    put(Offset.msix + 4, .dword, UInt32(function.tableOffset | function.tableBar))
+    put(Offset.msix + 8, .dword, UInt32(function.pendingOffset | function.tableBar))
     writable[Offset.command] = 0x06
     writable[Offset.command + 1] = 0x04
     writable[Offset.msix + 3] = 0xC0

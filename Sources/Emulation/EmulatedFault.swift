@@ -20,9 +20,10 @@ public struct EmulatedFault: Sendable, Equatable, CustomStringConvertible {
   public var address: UInt64
   public var length: Int
   public var access: DMAAccess
-  /// Whose doing: the submission queue; 0 is the admin queue. Nil for an access by no command.
+  /// Whose doing: the submission queue, of which 0 is the admin queue; of a network controller 0 is receive and 1 transmit.
+  /// Nil for an access by no command.
   public var queue: UInt16?
-  /// The command's identifier, if a command did it.
+  /// The command's identifier, or the number of the descriptor, if there is one.
   public var command: UInt16?
 
   public var description: String {

@@ -1,3 +1,5 @@
+import Protocol
+
 extension EmulationOptions: CustomStringConvertible {
   /// The shortest text that ``init(parsing:)`` reads as these options, but for name, file and address.
   public var textWithoutFile: String { text(of: withoutFile) }
@@ -11,14 +13,14 @@ extension EmulationOptions: CustomStringConvertible {
   }
 
   private func text(of parts: [(name: String, value: String)]) -> String {
-    parts.reduce(into: "nvme") { text, part in
+    parts.reduce(into: model.rawValue) { text, part in
       text += ",\(part.name)="
       for character in part.value { text += character == "," ? ",," : String(character) }
     }
   }
 
   private var withoutFile: [(String, String)] {
-    let plain = EmulationOptions()
+    let plain = EmulationOptions(model)
     var parts: [(String, String)] = []
     func add<Value: Equatable>(_ name: String, _ value: Value, _ usual: Value, _ text: (Value) -> String) {
       if value != usual { parts.append((name, text(value))) }
@@ -38,6 +40,9 @@ extension EmulationOptions: CustomStringConvertible {
     add("spin", spin, plain.spin) { OptionText.duration($0) }
     add("seed", seed, plain.seed) { "\($0)" }
     add("serial", serial, plain.serial) { $0 }
+    add("wire", wire, nil) { $0 ?? "none" }
+    add("mac", hardwareAddress, nil) { "\($0 ?? HardwareAddress(bits: 0))" }
+    add("link", link, plain.link, onOff)
     for misbehaviour in misbehaviours { parts.append(("misbehave", "\(misbehaviour)")) }
     return parts
   }
@@ -77,6 +82,14 @@ extension Misbehaviour.Kind {
     case .neverReady: ["never-ready"]
     case .identify(let lie): ["identify", lie.part]
     case .powerLoss: ["power-loss"]
+    case .badLength(let length): ["bad-length", "at=\(length)"]
+    case .noData: ["no-data"]
+    case .noEnd: ["no-end"]
+    case .falseChecksum: ["false-checksum"]
+    case .runAhead(let count): ["run-ahead", "by=\(count)"]
+    case .strayWrite: ["stray-write"]
+    case .linkFlap(let time): ["link-flap", "for=\(OptionText.duration(time))"]
+    case .storm(let time): ["storm", "for=\(OptionText.duration(time))"]
     }
   }
 }

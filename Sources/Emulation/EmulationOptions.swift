@@ -1,10 +1,21 @@
 import CBulkhead
 import Platform
+import Protocol
 
 /// An emulated device as an administrator asks for it.
 ///
-/// As text: `nvme,file=disk.img,size=64M,lba=4096,misbehave=lost-interrupt:every=50`. See ``init(parsing:)``.
+/// As text: `nvme,file=disk.img,size=64M,lba=4096,misbehave=lost-interrupt:every=50`, or `e1000e,wire=bhw0`. See
+/// ``init(parsing:)``.
 public struct EmulationOptions: Sendable, Equatable {
+  /// What is emulated.
+  public enum Model: String, Sendable, CaseIterable {
+    /// A disk controller, NVMe 1.4.
+    case nvme
+    /// A network controller, the Intel 82574L.
+    case e1000e
+  }
+
+  public var model = Model.nvme
   /// What the administrator calls it; nothing the device knows.
   public var name: String?
   /// The backing file, made if it is not there; nil: memory, which is gone with the last process that has it open.
@@ -19,7 +30,7 @@ public struct EmulationOptions: Sendable, Equatable {
   public var queues = 4
   /// The most entries of a queue, 2...4096.
   public var queueEntries = 1024
-  /// MSI-X vectors, 1...32.
+  /// MSI-X vectors, 1...32; 1...5 of a network controller.
   public var vectors = 8
   /// A volatile write cache.
   public var cache = true
@@ -40,8 +51,17 @@ public struct EmulationOptions: Sendable, Equatable {
   /// The PCI address it claims to have.
   public var address = "ffff:00:00.0"
   public var misbehaviours: [Misbehaviour] = []
+  /// The interface that is the other end of a network controller's cable; nil: nothing is connected.
+  public var wire: String?
+  /// A network controller's address in its NVM; nil: one of its own for each ``address``.
+  public var hardwareAddress: HardwareAddress?
+  /// Whether there is a link where there is a wire.
+  public var link = true
 
-  public init() {}
+  public init(_ model: Model = .nvme) {
+    self.model = model
+    if model == .e1000e { vectors = E1000ECause.vectorCount }
+  }
 
   static let defaultSize = 64 << 20
   static let maximumSize = 1 << 46
@@ -54,6 +74,7 @@ extension EmulationOptions {
   /// The medium can be handed to another process, with ``textWithoutFile``, and outlives it.
   /// - Throws: `emulated-image`, `memfd`.
   public func openMedium() throws(Failure) -> Descriptor {
+    precondition(model == .nvme, "the medium of a network controller is its wire")
     guard let file else {
       let size = (size ?? Self.defaultSize) * namespaces
       return Descriptor(

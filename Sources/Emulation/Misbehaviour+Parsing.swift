@@ -1,11 +1,22 @@
 import Platform
 
 extension Misbehaviour {
-  /// The kinds as text, with the parameters of their own.
+  /// The kinds of a controller of disks as text, with the parameters of their own.
   static let kinds = [
     "bad-status", "unknown-id", "duplicate", "late", "lost-interrupt", "spurious-interrupt", "repeated-interrupt",
     "stall", "vanish", "wrong-phase", "bad-head", "fatal", "never-ready", "identify", "power-loss",
   ]
+  /// Those of a network controller.
+  static let networkKinds = [
+    "bad-length", "no-data", "no-end", "false-checksum", "run-ahead", "stray-write", "link-flap", "storm", "duplicate",
+    "lost-interrupt", "spurious-interrupt", "repeated-interrupt", "stall", "vanish", "bad-head", "never-ready",
+  ]
+
+  static func kinds(of model: EmulationOptions.Model) -> [String] { model == .nvme ? kinds : networkKinds }
+
+  static func scopes(of model: EmulationOptions.Model) -> [Scope] {
+    model == .nvme ? [.any, .admin, .io, .read, .write, .flush] : [.any, .receive, .transmit]
+  }
 
   /// Reads `KIND:NAME=VALUE:...`.
   ///
@@ -13,14 +24,16 @@ extension Misbehaviour {
   /// otherwise), `on=any|admin|io|read|write|flush`. How: `bad-status:code=N`, `late:by=TIME`,
   /// `repeated-interrupt:by=TIME`, `stall:for=TIME`, `vanish:for=TIME`, `bad-head:at=N`,
   /// `identify:blocks=N|lbads=N|mdts=N|namespaces=N|format=N|entries=N`.
+  /// A network controller has `on=any|receive|transmit`, and `bad-length:at=N`, `run-ahead:by=N`, `link-flap:for=TIME`,
+  /// `storm:for=TIME`.
   /// - Throws: ``Failure`` `emulation-option`.
-  public init(parsing text: String) throws(Failure) {
+  public init(parsing text: String, for model: EmulationOptions.Model = .nvme) throws(Failure) {
     var parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)[...]
     let name = parts.popFirst() ?? ""
-    guard var kind = Self.kind(name) else {
+    guard Self.kinds(of: model).contains(name), var kind = Self.kind(name) else {
       throw Failure(
         "emulation-option", "read `misbehave=\(text)`",
-        hint: "misbehaviours are \(Self.kinds.joined(separator: ", "))")
+        hint: "misbehaviours are \(Self.kinds(of: model).joined(separator: ", "))")
     }
     var trigger = Misbehaviour(kind)
     var lie: IdentifyLie?
@@ -30,7 +43,7 @@ extension Misbehaviour {
       guard seen.insert(option.name).inserted else {
         throw Failure("emulation-option", "read `misbehave=\(text)`", hint: "\(option.name) was given before")
       }
-      if try trigger.take(option) { continue }
+      if try trigger.take(option, Self.scopes(of: model)) { continue }
       if name == "identify", let found = try IdentifyLie(option), lie == nil {
         lie = found
         continue
@@ -69,6 +82,14 @@ extension Misbehaviour {
     case "never-ready": .neverReady
     case "identify": .identify(.transferShift(0))
     case "power-loss": .powerLoss
+    case "bad-length": .badLength(0xFFFF)
+    case "no-data": .noData
+    case "no-end": .noEnd
+    case "false-checksum": .falseChecksum
+    case "run-ahead": .runAhead(8)
+    case "stray-write": .strayWrite
+    case "link-flap": .linkFlap(200_000_000)
+    case "storm": .storm(1_000_000_000)
     default: nil
     }
   }
@@ -76,23 +97,23 @@ extension Misbehaviour {
   private static func parameters(_ name: String) -> String {
     switch name {
     case "bad-status": "code="
-    case "late", "repeated-interrupt": "by="
-    case "stall", "vanish": "for="
-    case "bad-head": "at="
+    case "late", "repeated-interrupt", "run-ahead": "by="
+    case "stall", "vanish", "link-flap", "storm": "for="
+    case "bad-head", "bad-length": "at="
     case "identify": "one of blocks=, lbads=, mdts=, namespaces=, format=, entries="
     default: "nothing of its own"
     }
   }
 
-  private mutating func take(_ option: OptionText) throws(Failure) -> Bool {
+  private mutating func take(_ option: OptionText, _ scopes: [Scope]) throws(Failure) -> Bool {
     switch option.name {
     case "after": after = try option.number(0...UInt64.max)
     case "every": every = try option.number(1...UInt64.max)
     case "count": count = try option.number(1...UInt64.max)
     case "chance": chance = try option.probability()
     case "on":
-      guard let scope = Scope(rawValue: option.value) else {
-        throw option.refused("one of \(Scope.allCases.map(\.rawValue).joined(separator: ", "))")
+      guard let scope = Scope(rawValue: option.value), scopes.contains(scope) else {
+        throw option.refused("one of \(scopes.map(\.rawValue).joined(separator: ", "))")
       }
       self.scope = scope
     default: return false
@@ -104,7 +125,7 @@ extension Misbehaviour {
 extension Misbehaviour.Kind {
   var happensOnce: Bool {
     switch self {
-    case .stall, .vanish, .fatal, .powerLoss: true
+    case .stall, .vanish, .fatal, .powerLoss, .linkFlap, .storm: true
     default: false
     }
   }
@@ -117,6 +138,10 @@ extension Misbehaviour.Kind {
     case (.stall, "for"): self = .stall(try option.duration())
     case (.vanish, "for"): self = .vanish(try option.duration())
     case (.badHead, "at"): self = .badHead(UInt16(try option.number(0...0xFFFF)))
+    case (.badLength, "at"): self = .badLength(UInt16(try option.number(0...0xFFFF)))
+    case (.runAhead, "by"): self = .runAhead(UInt16(try option.number(1...4096)))
+    case (.linkFlap, "for"): self = .linkFlap(try option.duration())
+    case (.storm, "for"): self = .storm(try option.duration())
     default: return false
     }
     return true

@@ -11,7 +11,7 @@ public struct Misbehaviour: Sendable, Equatable {
     case badStatus(UInt16)
     /// The command is executed, but its completion bears an identifier that no driver uses.
     case unknownID
-    /// The completion is posted twice.
+    /// The completion is posted twice; the frame is received, or sent, twice.
     case duplicate
     /// The command, its DMA included, happens so much later.
     case late(Nanoseconds)
@@ -21,27 +21,48 @@ public struct Misbehaviour: Sendable, Equatable {
     case spuriousInterrupt
     /// The interrupt of the completion comes again after so long.
     case repeatedInterrupt(Nanoseconds)
-    /// Nothing is fetched or completed for so long; nil: until the controller is reset.
+    /// Nothing is fetched or completed for so long; nil: until the controller is reset. A network controller stops in the
+    /// direction of the frame, if the rule is about one direction.
     case stall(Nanoseconds?)
     /// The device is gone: registers and configuration space read as all ones, for so long; nil: for ever.
     case vanish(Nanoseconds?)
     /// The completion bears the phase tag of the last lap.
     case wrongPhase
-    /// The completion says that the submission queue's head is here (NVMe 1.4 section 4.6).
+    /// The completion says that the submission queue's head is here (NVMe 1.4 section 4.6); a network controller's head
+    /// registers say so.
     case badHead(UInt16)
     /// Controller fatal status: CSTS.CFS, then silence until a reset.
     case fatal
-    /// CSTS.RDY stays 0 after CC.EN = 1. Counts enablings, not commands.
+    /// CSTS.RDY stays 0 after CC.EN = 1; a network controller's CTRL.RST stays 1. Counts enablings or resets.
     case neverReady
     /// Identify tells an untruth. Counts Identify commands of the data structure concerned.
     case identify(IdentifyLie)
     /// Power fails in the middle of the command, and comes back at once: the device is as after power-on.
     case powerLoss
+
+    // A network controller's. Sections are those of the 82574 datasheet.
+
+    /// The receive descriptor says that so many bytes are in its buffer (7.1.4.1).
+    case badLength(UInt16)
+    /// The receive descriptor is written back, but nothing was written to its buffer.
+    case noData
+    /// The receive descriptor lacks EOP: the frame goes on (7.1.4.2).
+    case noEnd
+    /// A byte of the frame is changed, and the descriptor says that the checksums are right (7.1.4.2, 7.1.4.3).
+    case falseChecksum
+    /// So many descriptors that the driver has not given are written back as done.
+    case runAhead(UInt16)
+    /// The frame is written where the device was given no memory.
+    case strayWrite
+    /// The link goes down for so long.
+    case linkFlap(Nanoseconds)
+    /// Every wired vector is signalled without end for so long.
+    case storm(Nanoseconds)
   }
 
-  /// Which commands count and can be hit.
+  /// Which commands count and can be hit; for a network controller, which frames.
   public enum Scope: String, Sendable, CaseIterable {
-    case any, admin, io, read, write, flush
+    case any, admin, io, read, write, flush, receive, transmit
   }
 
   public var kind: Kind

@@ -32,8 +32,8 @@ extension NVMeController {
 
   /// Figure 247.
   private func describeController() {
-    put16(EmulatedConfigSpace.vendor, at: 0)
-    put16(EmulatedConfigSpace.vendor, at: 2)
+    put16(EmulatedNVMeBacking.description.vendor, at: 0)
+    put16(EmulatedNVMeBacking.description.vendor, at: 2)
     put(options.serial, at: 4, length: 20)
     put("Bulkhead emulated NVMe", at: 24, length: 40)
     put("1.0", at: 64, length: 8)

@@ -19,13 +19,6 @@ struct Effects {
 }
 
 extension NVMeController {
-  /// Whether a rule of this kind, which counts occasions other than commands, fires.
-  func fires(_ kind: (Misbehaviour.Kind) -> Bool) -> Bool {
-    var any = false
-    for index in armed.indices where kind(armed[index].rule.kind) { any = armed[index].fires(&generator) || any }
-    return any
-  }
-
   /// Looks at all rules for a command that was fetched.
   func misbehave(_ queue: Int, _ command: NVMeCommand) -> Effects {
     var effects = Effects()
@@ -57,6 +50,8 @@ extension NVMeController {
       case .fatal: return taken { fail() }
       case .powerLoss: return taken { losePower(during: queue, command) }
       case .neverReady, .identify: break
+      // A network controller's.
+      case .badLength, .noData, .noEnd, .falseChecksum, .runAhead, .strayWrite, .linkFlap, .storm: break
       }
     }
     if let delay, hold(queue, command, effects, delay) { effects.isTaken = true }
@@ -170,6 +165,7 @@ extension Misbehaviour.Scope {
     case .read: queue > 0 && opcode == IOOpcode.read
     case .write: queue > 0 && opcode == IOOpcode.write
     case .flush: queue > 0 && opcode == IOOpcode.flush
+    case .receive, .transmit: false
     }
   }
 }

@@ -110,13 +110,6 @@ extension NVMeController {
     signal(completions[queue].vector)
   }
 
-  func signal(_ vector: Int) {
-    guard vector < vectorCount, vectors[vector] >= 0, iommu.isBusMaster else { return }
-    interruptCount &+= 1
-    signals[vector] &+= 1
-    EventDescriptor.signal(vectors[vector])
-  }
-
   func checkCompletionHeads() {
     for queue in 0...queueCount where completions[queue].exists { updateHead(queue) }
   }

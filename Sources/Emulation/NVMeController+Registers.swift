@@ -4,17 +4,17 @@ import Platform
 /// Enabling, resetting, shutting down (NVMe 1.4 sections 3.1.5, 3.1.6, 7.3, 7.6).
 extension NVMeController {
   /// As after power-on: every register at its default.
-  func powerOn() {
+  func returnToDefaults() {
     isVanished = false
     registers.fill(0)
-    bellWanted = BellWanted.all
+    wantBell(BellWanted.all)
     configuration = ControllerConfiguration(rawValue: 0)
     resetController()
     showRegisters()
   }
 
   /// Puts into BAR 0 what is to be read there: ones while the device does not answer.
-  func showRegisters() {
+  func publish() {
     guard isMemoryEnabled, !isVanished else { return registers.fill(0xFF) }
     registers.fill(0)
     registers.store(RegisterOffset.bellWanted, bellWanted)

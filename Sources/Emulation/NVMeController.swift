@@ -6,7 +6,7 @@ import VFIO
 ///
 /// It runs on one thread. Commands are executed where they are fetched, one at a time; for a command that behaves nothing
 /// is allocated and nothing is counted. All memory it works in is made with it.
-final class NVMeController {
+final class NVMeController: EmulatedController {
   /// Asynchronous Event Requests at most (AERL + 1).
   static let eventRequestLimit = 4
   /// Commands that can be late at a time.
@@ -20,9 +20,6 @@ final class NVMeController {
   static let batch = 32
 
   let options: EmulationOptions
-  let loop: EventLoop
-  let registers: RegisterMemory
-  let iommu = SoftwareIOMMU()
   let namespaces: UnsafeMutablePointer<BlockStore>
   let namespaceCount: Int
   /// Namespaces that were initialized.
@@ -31,11 +28,6 @@ final class NVMeController {
   let submissions: UnsafeMutablePointer<SubmissionQueue>
   let completions: UnsafeMutablePointer<CompletionQueue>
   let queueCount: Int
-  /// The eventfd of each vector, -1 for none.
-  let vectors: UnsafeMutablePointer<Int32>
-  let vectorCount: Int
-  /// How often each vector was signalled.
-  let signals: UnsafeMutablePointer<UInt64>
   /// The entry that is being executed, out of the driver's reach.
   let entry = UnsafeMutableRawPointer.allocate(byteCount: NVMeCommand.size, alignment: 64)
   /// One page for data structures on their way.
@@ -52,30 +44,14 @@ final class NVMeController {
   var isStalled = false
   /// CC.EN is 1 and CSTS.RDY stays 0.
   var isRefusing = false
-  var isVanished = false
-  /// PCI command register bit 1: off, and BAR 0 answers nothing but ones, whatever is written there.
-  var isMemoryEnabled = false { didSet { if isMemoryEnabled != oldValue { showRegisters() } } }
-  /// Counts resets, so that what was planned before one does not happen after it.
-  var epoch: UInt64 = 0
   var features = Features()
   var eventRequests: [UInt16] = []
   var pendingEvents: [UInt32] = []
   /// Event types that were reported and whose log page was not read (section 5.2).
   var maskedEvents: UInt8 = 0
-  var armed: [ArmedMisbehaviour]
-  var generator: SeededGenerator
   var commandCount: UInt64 = 0
-  var interruptCount: UInt64 = 0
-  /// What the backing does when power fails: configuration space forgets, too.
-  var onPowerCycle: () -> Void = {}
-  /// When work was last found, for spinning.
-  var lastWork: Nanoseconds = 0
-  var bellWanted = BellWanted.all
   /// A command was left in its queue because there was no room for its completion.
   var isWaitingForRoom = false
-  /// What the loop's closures call; emptied when the controller goes.
-  let hook = Hook()
-
   /// What holds the blocks of all namespaces, and its mapping if it is a memfd; they outlive the namespaces.
   private let medium: Descriptor
   private let mapping: MappedMemory?
@@ -85,20 +61,11 @@ final class NVMeController {
     _ options: EmulationOptions, medium: consuming Descriptor, registers: RegisterMemory, loop: EventLoop
   ) throws(Failure) {
     self.options = options
-    self.loop = loop
-    self.registers = registers
     queueCount = options.queues
-    vectorCount = options.vectors
     submissions = .allocate(capacity: queueCount + 1)
     submissions.initialize(repeating: SubmissionQueue(), count: queueCount + 1)
     completions = .allocate(capacity: queueCount + 1)
     completions.initialize(repeating: CompletionQueue(), count: queueCount + 1)
-    vectors = .allocate(capacity: vectorCount)
-    vectors.initialize(repeating: -1, count: vectorCount)
-    signals = .allocate(capacity: vectorCount)
-    signals.initialize(repeating: 0, count: vectorCount)
-    armed = options.misbehaviours.map(ArmedMisbehaviour.init)
-    generator = SeededGenerator(seed: options.seed)
     namespaces = .allocate(capacity: options.namespaces)
     namespaceCount = options.namespaces
     let size = try options.namespaceSize(of: medium.number)
@@ -111,6 +78,7 @@ final class NVMeController {
       mapping = nil
     }
     self.medium = medium
+    super.init(options, registers: registers, loop: loop)
     while made < namespaceCount {
       let media = BlockMedia(
         file: self.medium.number, mapping: base, offset: made * size, size: size, syncs: options.sync)
@@ -120,18 +88,14 @@ final class NVMeController {
           journaled: options.journal && options.cache, isReadOnly: options.readOnly))
       made += 1
     }
-    hook.controller = Unmanaged.passUnretained(self)
     powerOn()
   }
 
   deinit {
-    hook.controller = nil
     namespaces.deinitialize(count: made)
     namespaces.deallocate()
     submissions.deallocate()
     completions.deallocate()
-    vectors.deallocate()
-    signals.deallocate()
     entry.deallocate()
     scratch.deallocate()
     parts.deallocate()
@@ -139,7 +103,7 @@ final class NVMeController {
   }
 
   /// Looks at the registers and the queues and does what there is to do; returns whether there was anything.
-  func service() -> Bool {
+  override func service() -> Bool {
     guard !isVanished else {
       registers.fill(0xFF)
       return false
@@ -165,55 +129,20 @@ final class NVMeController {
     return worked
   }
 
-  /// What the event loop calls before it sleeps; true: not yet.
-  ///
-  /// While it finds work the driver need not ring, because the loop comes back: `bellWanted` tells it so. Before the loop
-  /// may sleep the flag is set, then everything is looked at again.
-  func poll() -> Bool {
-    if service() {
-      if options.spin > 0 { lastWork = monotonicNow() }
-      wantBell(BellWanted.none)
-      return true
-    }
-    if options.spin > 0, bellWanted == BellWanted.none, !isVanished, monotonicNow() - lastWork < options.spin {
-      return true
-    }
-    while true {
-      let wanted = isWaitingForRoom ? BellWanted.all : BellWanted.submissions
-      guard bellWanted != wanted else { return false }
-      wantBell(wanted)
-      bh_full_fence()
-      if service() { return true }
-    }
-  }
+  override var restingBell: UInt32 { isWaitingForRoom ? BellWanted.all : BellWanted.submissions }
 
-  private func wantBell(_ value: UInt32) {
-    guard bellWanted != value else { return }
-    bellWanted = value
-    if !isVanished { registers.store(RegisterOffset.bellWanted, value) }
-  }
+  override func powerOn() { returnToDefaults() }
+  override func showRegisters() { publish() }
+  override func settle() { for index in 0..<namespaceCount { _ = namespaces[index].flush() } }
 
   /// Runs `action` later, unless the controller is reset or gone by then.
   func after(_ delay: Nanoseconds, _ action: @escaping (NVMeController) -> Void) {
-    let hook = hook
-    let epoch = epoch
-    loop.after(delay) {
-      guard let controller = hook.controller?.takeUnretainedValue(), controller.epoch == epoch else { return }
-      action(controller)
-    }
+    later(delay) { action(unsafeDowncast($0, to: NVMeController.self)) }
   }
-}
-
-/// The way from the loop's closures to the controller. It does not keep the controller, and costs no count a poll.
-final class Hook {
-  var controller: Unmanaged<NVMeController>?
-
-  func poll() -> Bool { controller?._withUnsafeGuaranteedRef { $0.poll() } ?? false }
 }
 
 /// The vendor's register behind the doorbells: which writes need the bell (`DriverFile.bellWantedOffset`).
 enum BellWanted {
-  static let none: UInt32 = 0
   /// While the controller waits for room in a completion queue.
   static let all: UInt32 = .max
   /// CC, number 5, and the submission queues' doorbells, which have even numbers. That a completion was taken is of no

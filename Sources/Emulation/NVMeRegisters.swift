@@ -1,5 +1,3 @@
-import CBulkhead
-import Platform
 import Protocol
 
 /// Offsets of the controller registers (NVMe 1.4 section 3.1).
@@ -51,30 +49,7 @@ enum ControllerStatus {
   static let shutdownComplete: UInt32 = 2 << 2
 }
 
-/// BAR 0 as memory that the driver maps: the controller looks at it, nobody traps.
-///
-/// What the driver wrote into a read-only register stays there until the controller next publishes it; the controller
-/// itself never believes what it reads there.
-struct RegisterMemory {
-  /// Registers and doorbells: a page of each.
-  static let size = 0x2000
-  let base: UnsafeMutableRawPointer
-
-  @inline(__always)
-  func load(_ offset: Int) -> UInt32 { bh_load32(base + offset) }
-
-  func load64(_ offset: Int) -> UInt64 { UInt64(load(offset)) | UInt64(load(offset + 4)) << 32 }
-
-  @inline(__always)
-  func store(_ offset: Int, _ value: UInt32) { bh_store32(base + offset, value) }
-
-  func store64(_ offset: Int, _ value: UInt64) {
-    store(offset, UInt32(truncatingIfNeeded: value))
-    store(offset + 4, UInt32(value >> 32))
-  }
-
-  func fill(_ byte: UInt8) { base.initializeMemory(as: UInt8.self, repeating: byte, count: Self.size) }
-
+extension RegisterMemory {
   @inline(__always)
   static func submissionDoorbell(_ queue: Int) -> Int { RegisterOffset.doorbells + 8 * queue }
   @inline(__always)

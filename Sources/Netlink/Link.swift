@@ -26,6 +26,8 @@ public struct Link: Sendable, Equatable {
   public var transmitQueues: UInt32
   public var receiveQueues: UInt32
   public var statistics: LinkStatistics
+  /// Somebody's XDP program decides which frames are taken.
+  public var hasProgram: Bool
 
   /// The administrator wants it to work.
   public var isUp: Bool { flags.contains(.up) }
@@ -52,6 +54,7 @@ public struct Link: Sendable, Equatable {
     kind = attributes.nested(IFLA_LINKINFO)?.string(IFLA_INFO_KIND) ?? ""
     transmitQueues = attributes.u32(IFLA_NUM_TX_QUEUES) ?? 1
     receiveQueues = attributes.u32(IFLA_NUM_RX_QUEUES) ?? 1
+    hasProgram = (attributes.nested(IFLA_XDP)?.u8(IFLA_XDP_ATTACHED) ?? 0) != 0
     statistics = LinkStatistics(attributes.u64s(IFLA_STATS64) ?? [])
   }
 

@@ -1,4 +1,5 @@
 import CLibNL
+import Glibc
 import Platform
 import Protocol
 
@@ -49,7 +50,9 @@ public enum LinkEvent: Sendable, Equatable {
 
 /// Follows one interface, whoever changes it.
 ///
-/// Changes that cancel out between two looks are not told: what counts is what the interface is to be now.
+/// Changes that cancel out between two looks are not told: what counts is what the interface is to be now. A message only
+/// says that there is something to see: what it describes may be older than what was seen already, and the kernel does
+/// not send one for everything.
 public final class LinkMonitor {
   /// The interface as last heard of.
   public private(set) var link: Link
@@ -67,12 +70,13 @@ public final class LinkMonitor {
   private var tokens: [EventLoop.Token] = []
 
   /// - Parameters:
-  ///   - multicastInterval: the list of multicast addresses is looked at so often, as no message tells of it, and
-  ///     whenever an IP address changes; 0: only then.
+  ///   - interval: everything is looked at so often, beside whenever there is a message; 0: only then. No message tells of
+  ///     the list of multicast addresses, nor of promiscuity for the sake of an address (a macvlan's, or a VLAN's with
+  ///     an address of its own: `__dev_set_promiscuity` in net/core/dev.c), nor of all multicast for the sake of a program.
   ///   - handler: called on the loop's thread; it may call ``stop()``.
   /// - Throws: `link-lookup`, ENODEV when there is no such interface; `netlink-route`, `multicast-list`.
   public init(
-    loop: EventLoop, index: Int32, namespace: NetworkNamespace? = nil, multicastInterval: Nanoseconds = 1_000_000_000,
+    loop: EventLoop, index: Int32, namespace: NetworkNamespace? = nil, interval: Nanoseconds = 1_000_000_000,
     handler: @escaping (LinkEvent) -> Void
   ) throws(Failure) {
     // First listen, then look: what changes between the two is heard.
@@ -88,16 +92,22 @@ public final class LinkMonitor {
     self.loop = loop
     self.handler = handler
     tokens.append(loop.watch(events.file) { [weak self] _ in self?.hear() })
-    if multicastInterval > 0 {
-      tokens.append(
-        loop.after(multicastInterval, every: multicastInterval) { [weak self] in self?.lookAtMulticast() })
-    }
+    if interval > 0 { tokens.append(loop.after(interval, every: interval) { [weak self] in self?.beat() }) }
   }
 
   deinit { stop() }
 
   /// The socket that hears the messages.
   var file: Int32 { events.file }
+
+  /// Looks at the interface now, beside what the kernel tells. What this returns the handler will not be told again.
+  /// - Throws: `link-lookup`, ENODEV when the interface is gone; the handler is told of that too.
+  public func look() throws(Failure) -> LinkAspects {
+    guard let changes = try refresh() else {
+      throw Failure("link-lookup", "look at \(link.name)", errno: ENODEV)
+    }
+    return changes
+  }
 
   /// Tells nothing more.
   public func stop() {
@@ -107,9 +117,7 @@ public final class LinkMonitor {
 
   /// What a burst of messages adds up to.
   private struct News {
-    var newest: Link?
     var mustLook = false
-    var mustLookAtMulticast = false
     var isGone = false
   }
 
@@ -117,19 +125,27 @@ public final class LinkMonitor {
     var news = News()
     do throws(Failure) { try drain(into: &news) } catch { return end(.failed(error)) }
     if news.isGone { return end(.removed) }
-    if news.mustLook {
-      do throws(Failure) {
-        guard let link = try control.link(index: link.index) else { return end(.removed) }
-        news.newest = link
-      } catch { return end(.failed(error)) }
-    }
-    var changes: LinkAspects = []
-    if let newest = news.newest {
-      changes = LinkAspects(from: link, to: newest)
-      link = newest
-    }
-    if news.mustLookAtMulticast, hasNewMulticast() { changes.insert(.multicastList) }
-    if !changes.isEmpty { handler(.changed(changes)) }
+    guard news.mustLook else { return }
+    do throws(Failure) {
+      guard let changes = try refresh() else { return end(.removed) }
+      if !changes.isEmpty { handler(.changed(changes)) }
+    } catch { end(.failed(error)) }
+  }
+
+  /// Looks at what nobody tells of.
+  private func beat() {
+    // Where the kernel does not answer now, the next beat asks again; where the link is gone, a message says so.
+    guard let changes = try? refresh(), !changes.isEmpty else { return }
+    handler(.changed(changes))
+  }
+
+  /// Takes everything as it is now; nil: the link is gone.
+  private func refresh() throws(Failure) -> LinkAspects? {
+    guard let now = try control.link(index: link.index) else { return nil }
+    var changes = LinkAspects(from: link, to: now)
+    link = now
+    if hasNewMulticast() { changes.insert(.multicastList) }
+    return changes
   }
 
   /// Takes all that there is. That matters after an overrun: until the socket is empty the kernel goes on dropping, without
@@ -142,7 +158,6 @@ public final class LinkMonitor {
         guard error.code == "netlink-overrun" else { throw error }
         overruns += 1
         news.mustLook = true
-        news.mustLookAtMulticast = true
       }
     }
   }
@@ -151,19 +166,13 @@ public final class LinkMonitor {
     switch Int(header.pointee.nlmsg_type) {
     case RTM_NEWLINK:
       guard let info = LinkInfo(header), info.isWhole, info.index == link.index else { return }
-      news.newest = Link(parsing: header)
-      if news.newest == nil { news.mustLook = true }
-      news.mustLookAtMulticast = true
+      news.mustLook = true
     case RTM_DELLINK:
       // One of family AF_BRIDGE only says that it has left a bridge.
       guard let info = LinkInfo(header), info.isWhole, info.index == link.index else { return }
       news.isGone = true
-    default: news.mustLookAtMulticast = true
+    default: news.mustLook = true
     }
-  }
-
-  private func lookAtMulticast() {
-    if hasNewMulticast() { handler(.changed(.multicastList)) }
   }
 
   private func hasNewMulticast() -> Bool {

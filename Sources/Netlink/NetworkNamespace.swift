@@ -1,4 +1,5 @@
 import CBulkhead
+import Glibc
 import Platform
 
 /// A network namespace (network_namespaces(7)), held open.
@@ -17,7 +18,8 @@ public final class NetworkNamespace: Sendable {
         hint: "ip netns list shows those that have a name"))
   }
 
-  private init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
+  /// From a file that stands for one.
+  public init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
   /// One that was made with `ip netns add`.
   /// - Throws: `network-namespace`.
@@ -47,6 +49,23 @@ public final class NetworkNamespace: Sendable {
 
   /// To be given to the kernel or to another process; open as long as this value lives.
   public var file: Int32 { descriptor.number }
+
+  /// Which namespace it is: two values of the same one have the same identity (ioctl_ns(2)).
+  public struct Identity: Hashable, Sendable {
+    private let device: dev_t
+    private let inode: ino_t
+
+    fileprivate init(_ file: Int32) throws(Failure) {
+      var found = stat()
+      guard fstat(file, &found) == 0 else {
+        throw Failure("network-namespace", "ask which network namespace it is", errno: errno)
+      }
+      (device, inode) = (found.st_dev, found.st_ino)
+    }
+  }
+
+  /// - Throws: `network-namespace`.
+  public func identity() throws(Failure) -> Identity { try Identity(file) }
 
   /// Runs `body` in the namespace. It must not leave the thread.
   /// - Throws: `network-namespace`, and what `body` throws.

@@ -14,7 +14,7 @@ public struct BrokerConfiguration: WireCodable {
   public var queueSize: UInt16
   /// Bytes of the driver's DMA memory.
   public var arenaSize: UInt32
-  /// Bytes of payload memory.
+  /// Bytes of payload memory; 0 for a network device.
   public var payloadSize: UInt32
   public var mapsPayload: Bool
   public var readOnly: Bool
@@ -39,6 +39,11 @@ public struct BrokerConfiguration: WireCodable {
   /// Whether the broker was started as root and becomes ``uid``. Otherwise it stays the user that it is, in a user
   /// namespace of its own.
   public var isPrivileged: Bool
+  /// The outlet of a network device; nil for other classes.
+  public var network: NetworkOutletConfiguration?
+
+  /// What ``queueSize`` can be: a power of two.
+  public static let queueSizes = 4...1024
 
   /// The most bytes of ``emulation``.
   public static let emulationLimit = 255
@@ -49,7 +54,7 @@ public struct BrokerConfiguration: WireCodable {
     queueSize: UInt16, arenaSize: UInt32, payloadSize: UInt32, mapsPayload: Bool, readOnly: Bool, unitLimit: UInt8,
     kernelConnections: UInt8, heartbeatInterval: UInt32, heartbeatTimeout: UInt32, startTimeout: UInt32,
     spinMicroseconds: UInt32, interruptLimit: UInt32, emulation: String = "", hasListener: Bool = false,
-    isPrivileged: Bool = true
+    isPrivileged: Bool = true, network: NetworkOutletConfiguration? = nil
   ) {
     self.address = address
     self.group = group
@@ -73,10 +78,12 @@ public struct BrokerConfiguration: WireCodable {
     self.emulation = emulation
     self.hasListener = hasListener
     self.isPrivileged = isPrivileged
+    self.network = network
   }
 
-  /// Files that travel with this message: the listener, if there is one, then an emulated device's medium.
-  public var fileCount: Int { (hasListener ? 1 : 0) + (emulation.isEmpty ? 0 : 1) }
+  /// Files that travel with this message: the listener, if there is one, those of the network outlet, then an emulated
+  /// device's medium.
+  public var fileCount: Int { (hasListener ? 1 : 0) + (network?.fileCount ?? 0) + (emulation.isEmpty ? 0 : 1) }
 
   public func encode(into writer: inout WireWriter) {
     writer.put(address, limit: 16)
@@ -97,6 +104,8 @@ public struct BrokerConfiguration: WireCodable {
     writer.put(emulation, limit: Self.emulationLimit)
     writer.put(hasListener)
     writer.put(isPrivileged)
+    writer.put(network != nil)
+    network?.encode(into: &writer)
   }
 
   public init(from reader: inout WireReader) throws(WireError) {
@@ -125,13 +134,56 @@ public struct BrokerConfiguration: WireCodable {
     emulation = try reader.text(limit: Self.emulationLimit, "emulation")
     hasListener = try reader.get("has listener")
     isPrivileged = try reader.get("is privileged")
+    network = try reader.get("has network") ? try NetworkOutletConfiguration(from: &reader) : nil
+    guard (deviceClass == .network) == (network != nil) else { throw .invalidValue("network") }
+    guard network == nil || Int(queues) == 2 * Int(network!.queuePairs) else { throw .invalidValue("queue pairs") }
     guard uid != 0 || !isPrivileged else { throw .invalidValue("uid") }
     guard (1...DriverFile.maximumInterrupts).contains(Int(interrupts)) else { throw .invalidValue("interrupts") }
     guard (1...DriverFile.maximumQueues).contains(Int(queues)) else { throw .invalidValue("queues") }
-    guard queueSize.nonzeroBitCount == 1, (4...1024).contains(queueSize) else { throw .invalidValue("queue size") }
+    guard queueSize.nonzeroBitCount == 1, Self.queueSizes.contains(Int(queueSize)) else {
+      throw .invalidValue("queue size")
+    }
     guard arenaSize > 0, arenaSize <= AddressMap.maximumArena else { throw .invalidValue("arena size") }
-    guard payloadSize > 0, payloadSize <= AddressMap.maximumPayload else { throw .invalidValue("payload size") }
+    // Frames are in the driver's arena, and a network device has no payload beside it.
+    guard (payloadSize > 0) == (network == nil), payloadSize <= AddressMap.maximumPayload else {
+      throw .invalidValue("payload size")
+    }
     guard unitLimit <= BlockUnit.maximumCount else { throw .invalidValue("unit limit") }
     guard heartbeatInterval > 0, heartbeatTimeout >= heartbeatInterval else { throw .invalidValue("heartbeat") }
+  }
+}
+
+/// What a broker is told of the interface that it serves.
+public struct NetworkOutletConfiguration: WireCodable, Equatable {
+  /// Queues of the TAP, each with its file; a driver may serve fewer.
+  public var queuePairs: UInt8
+  /// Whether the kernel moves the frames (vhost-net, one open file for each pair). Otherwise the broker does.
+  public var usesVhost: Bool
+  /// How long vhost-net polls for more before it sleeps, in microseconds; 0: not at all.
+  public var busyPollMicroseconds: UInt32
+
+  /// The most pairs.
+  public static let maximumPairs = 8
+
+  public init(queuePairs: UInt8, usesVhost: Bool, busyPollMicroseconds: UInt32 = 0) {
+    self.queuePairs = queuePairs
+    self.usesVhost = usesVhost
+    self.busyPollMicroseconds = busyPollMicroseconds
+  }
+
+  /// The TAP's files, then vhost-net's.
+  public var fileCount: Int { Int(queuePairs) * (usesVhost ? 2 : 1) }
+
+  public func encode(into writer: inout WireWriter) {
+    writer.put(queuePairs)
+    writer.put(usesVhost)
+    writer.put(busyPollMicroseconds)
+  }
+
+  public init(from reader: inout WireReader) throws(WireError) {
+    queuePairs = try reader.get("queue pairs")
+    usesVhost = try reader.get("uses vhost")
+    busyPollMicroseconds = try reader.get("busy poll")
+    guard (1...UInt8(Self.maximumPairs)).contains(queuePairs) else { throw .invalidValue("queue pairs") }
   }
 }

@@ -14,7 +14,11 @@ public struct DriverManifest: Equatable, Sendable {
     }
   }
 
+  public static let usualQueueSize = 256
+
   public var name: String
+  /// Of the driver, for people; nil where the manifest does not say.
+  public var version: String?
   public var deviceClass: DeviceClass
   /// File name of the static executable, in the manifest's folder.
   public var executable: String
@@ -25,6 +29,8 @@ public struct DriverManifest: Equatable, Sendable {
   public var interrupts: Int
   /// The most virtqueues that it can serve.
   public var queues: Int
+  /// Entries of a virtqueue that suit it, a power of two; nil: ``usualQueueSize``.
+  public var queueSize: Int?
   /// Bytes of DMA memory of its own.
   public var arenaSize: Int
   /// Whether payload must be mapped into the driver too.
@@ -34,7 +40,7 @@ public struct DriverManifest: Equatable, Sendable {
 
   public init(
     name: String, deviceClass: DeviceClass, executable: String, matches: [Match], bars: [UInt8], interrupts: Int,
-    queues: Int, arenaSize: Int, mapsPayload: Bool, options: [String]
+    queues: Int, queueSize: Int? = nil, arenaSize: Int, mapsPayload: Bool, options: [String]
   ) {
     self.name = name
     self.deviceClass = deviceClass
@@ -43,6 +49,7 @@ public struct DriverManifest: Equatable, Sendable {
     self.bars = bars
     self.interrupts = interrupts
     self.queues = queues
+    self.queueSize = queueSize
     self.arenaSize = arenaSize
     self.mapsPayload = mapsPayload
     self.options = options

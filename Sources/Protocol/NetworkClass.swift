@@ -25,6 +25,9 @@ public enum NetworkClass {
   /// Where a queue is in the memory of the rings: there are no slots, headers lie before their frames in the arena.
   public static let slots = 0
 
+  /// The most descriptors of one chain.
+  public static let maximumChain = 64
+
   // The header before each frame, `struct virtio_net_hdr_v1`: virtio 1.2 section 5.1.6. Little endian.
 
   /// Bytes of the header. With VIRTIO_F_VERSION_1 it has `num_buffers`, whether buffers are merged or not.
@@ -64,10 +67,14 @@ public enum NetworkClass {
   public static let featureChecksum: UInt64 = 1 << 0
   /// VIRTIO_NET_F_GUEST_CSUM: outbound frames may need a checksum.
   public static let featureGuestChecksum: UInt64 = 1 << 1
-  /// VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_ECN: outbound frames may be larger than the MTU.
+  /// VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_ECN: outbound frames may be larger than the MTU,
+  /// those with CWR as well.
   public static let featureGuestTSO4: UInt64 = 1 << 7
   public static let featureGuestTSO6: UInt64 = 1 << 8
   public static let featureGuestECN: UInt64 = 1 << 9
+  /// VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6: inbound frames may be larger than the MTU.
+  public static let featureHostTSO4: UInt64 = 1 << 11
+  public static let featureHostTSO6: UInt64 = 1 << 12
   /// VIRTIO_F_EVENT_IDX; always on.
   public static let featureEventIndex: UInt64 = 1 << 29
   /// VIRTIO_F_VERSION_1; always on.

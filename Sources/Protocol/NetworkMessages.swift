@@ -11,12 +11,20 @@ public struct NetworkPort: WireCodable {
     public static let transmitTCP6 = Offloads(rawValue: 4)
     /// Says of inbound frames that their checksums are right.
     public static let receiveChecksum = Offloads(rawValue: 8)
-    static let known: Offloads = [.transmitChecksum, .transmitTCP4, .transmitTCP6, .receiveChecksum]
+    /// Gives inbound TCP segments joined to larger ones; only with ``receiveChecksum``.
+    public static let receiveTCP = Offloads(rawValue: 16)
+    /// Cuts TCP segments with CWR right, too: the first one alone keeps it (RFC 3168 section 6.1.2). Only with one of
+    /// ``transmitTCP4`` and ``transmitTCP6``; without it the outlet cuts those itself.
+    public static let transmitECN = Offloads(rawValue: 32)
+    static let known: Offloads = [
+      .transmitChecksum, .transmitTCP4, .transmitTCP6, .receiveChecksum, .receiveTCP, .transmitECN,
+    ]
   }
 
   /// The NIC's own address.
   public var address: HardwareAddress
-  /// The largest MTU that it can have, from 1500 to ``NetworkClass/maximumMTU``.
+  /// The largest MTU that it can have, from ``NetworkClass/minimumMTU`` to ``NetworkClass/maximumMTU``. It may be less than
+  /// Ethernet's 1500: clouds hand out 1460 and less.
   public var maximumMTU: UInt16
   public var offloads: Offloads
   /// Pairs of virtqueues that the driver serves: the first so many of those it was granted.
@@ -42,9 +50,11 @@ public struct NetworkPort: WireCodable {
   public var features: UInt64 {
     var features = NetworkClass.featureVersion1 | NetworkClass.featureEventIndex
     if offloads.contains(.transmitChecksum) { features |= NetworkClass.featureGuestChecksum }
-    if offloads.contains(.transmitTCP4) { features |= NetworkClass.featureGuestTSO4 | NetworkClass.featureGuestECN }
-    if offloads.contains(.transmitTCP6) { features |= NetworkClass.featureGuestTSO6 | NetworkClass.featureGuestECN }
+    if offloads.contains(.transmitTCP4) { features |= NetworkClass.featureGuestTSO4 }
+    if offloads.contains(.transmitTCP6) { features |= NetworkClass.featureGuestTSO6 }
+    if offloads.contains(.transmitECN) { features |= NetworkClass.featureGuestECN }
     if offloads.contains(.receiveChecksum) { features |= NetworkClass.featureChecksum }
+    if offloads.contains(.receiveTCP) { features |= NetworkClass.featureHostTSO4 | NetworkClass.featureHostTSO6 }
     return features
   }
 
@@ -65,10 +75,18 @@ public struct NetworkPort: WireCodable {
     model = try reader.text(limit: 64, "port model")
     firmware = try reader.text(limit: 32, "port firmware")
     guard address.isUsable else { throw .invalidValue("port address") }
-    guard (1500...NetworkClass.maximumMTU).contains(Int(maximumMTU)) else { throw .invalidValue("port MTU") }
+    guard (NetworkClass.minimumMTU...NetworkClass.maximumMTU).contains(Int(maximumMTU)) else {
+      throw .invalidValue("port MTU")
+    }
     guard Offloads.known.isSuperset(of: offloads) else { throw .invalidValue("port offloads") }
     // virtio 1.2 section 5.1.3.1: segmentation requires checksums.
     guard offloads.contains(.transmitChecksum) || offloads.isDisjoint(with: [.transmitTCP4, .transmitTCP6]) else {
+      throw .invalidValue("port offloads")
+    }
+    guard !offloads.contains(.transmitECN) || !offloads.isDisjoint(with: [.transmitTCP4, .transmitTCP6]) else {
+      throw .invalidValue("port offloads")
+    }
+    guard offloads.contains(.receiveChecksum) || !offloads.contains(.receiveTCP) else {
       throw .invalidValue("port offloads")
     }
     guard (1...DriverFile.maximumQueues / 2).contains(Int(queuePairs)) else { throw .invalidValue("port queue pairs") }
@@ -185,7 +203,8 @@ public struct NetworkStatistics: WireCodable {
     case pauseReceived, pauseSent
     /// Segmentations that the NIC did.
     case segmented
-    /// Inbound frames that the driver dropped: the NIC reported an error, or what no NIC reports.
+    /// Inbound frames that the driver dropped: the NIC reported an error, or they are longer than the MTU permits; or what
+    /// no NIC reports.
     case droppedInbound, implausibleInbound
     /// Outbound frames that the driver dropped: too long, or with a header that contradicts the frame.
     case droppedOutbound

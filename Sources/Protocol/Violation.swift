@@ -25,6 +25,12 @@ public enum Violation: UInt16, CaseIterable, Sendable {
   case interruptStorm
   /// The IOMMU refused a DMA access of the device.
   case dmaFault
+  /// A descriptor that names memory outside the arena, goes the wrong way, or belongs to a chain that does not end.
+  case descriptorInvalid
+  /// The available ring's index went further than the queue is long.
+  case availIndexInvalid
+  /// A frame that is none: too short, too long, or with a header that contradicts it.
+  case frameInvalid
 
   /// The stable name, such as `dma-fault`.
   public var name: String {
@@ -41,6 +47,9 @@ public enum Violation: UInt16, CaseIterable, Sendable {
     case .completionInvalid: "completion-invalid"
     case .interruptStorm: "interrupt-storm"
     case .dmaFault: "dma-fault"
+    case .descriptorInvalid: "descriptor-invalid"
+    case .availIndexInvalid: "avail-index-invalid"
+    case .frameInvalid: "frame-invalid"
     }
   }
 }

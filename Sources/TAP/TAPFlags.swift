@@ -5,7 +5,9 @@ public struct TAPFlags: OptionSet, Sendable, Hashable {
 
   /// Ethernet frames.
   public static let tap = TAPFlags(rawValue: 0x0002)
-  /// Frames from here go through the kernel's NAPI, so that it merges segments (GRO) like those of any NIC.
+  /// Frames from here go through the kernel's NAPI, so that it merges segments (GRO). Never asked for: a frame of several
+  /// pieces keeps the TAP's socket as its owner there, and merged ones give back more than they took ("refcount_t:
+  /// underflow; use-after-free" in sock_wfree, seen with Linux 6.1 and an honest driver).
   public static let napi = TAPFlags(rawValue: 0x0010)
   /// Comes up without carrier (Linux 6.0).
   public static let noCarrier = TAPFlags(rawValue: 0x0040)
@@ -15,7 +17,7 @@ public struct TAPFlags: OptionSet, Sendable, Hashable {
   static let attachQueue = TAPFlags(rawValue: 0x0200)
   /// Only for TUNSETQUEUE.
   static let detachQueue = TAPFlags(rawValue: 0x0400)
-  /// Stays when the last file is closed. Never set here.
+  /// Stays when the last file is closed. Only told; ``TAPInterface/setPersistent(_:)`` sets it.
   public static let persistent = TAPFlags(rawValue: 0x0800)
   /// Frames without the four bytes of protocol information in front.
   public static let noPacketInformation = TAPFlags(rawValue: 0x1000)
@@ -27,7 +29,7 @@ public struct TAPFlags: OptionSet, Sendable, Hashable {
   /// Without these nothing works here.
   static let required: TAPFlags = [.tap, .noPacketInformation, .virtioHeader]
   /// Used where the kernel knows them.
-  static let wished: TAPFlags = [.napi, .noCarrier, .multiQueue]
+  static let wished: TAPFlags = [.noCarrier, .multiQueue]
 }
 
 /// What the reader of a TAP can be given unfinished (TUN_F_* of linux/if_tun.h): the kernel leaves it to the NIC.

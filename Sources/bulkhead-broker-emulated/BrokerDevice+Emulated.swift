@@ -18,8 +18,17 @@ extension BrokerDevice {
     }
     var options = try EmulationOptions(parsing: configuration.emulation)
     options.address = configuration.address
-    let backing = try EmulatedNVMeBacking(options, medium: Descriptor(owning: medium), loop: context.loop)
-    return BrokerDevice(backing, interrupts: EmulatedInterrupts(backing), rules: rules(medium: medium))
+    let backing: EmulatedBacking
+    let rules: [SeccompRule]
+    switch options.model {
+    case .nvme:
+      backing = try EmulatedNVMeBacking(options, medium: Descriptor(owning: medium), loop: context.loop)
+      rules = self.rules(medium: medium)
+    case .e1000e:
+      backing = try EmulatedE1000EBacking(options, wire: Descriptor(owning: medium), loop: context.loop)
+      rules = self.rules(wire: medium)
+    }
+    return BrokerDevice(backing, interrupts: EmulatedInterrupts(backing), rules: rules)
   }
 
   private static func rules(medium: Int32) -> [SeccompRule] {
@@ -32,11 +41,19 @@ extension BrokerDevice {
       SeccompRule("madvise", [.equals(2, 4, "MADV_DONTNEED")], because: "forgets what the write journal kept"),
     ]
   }
+
+  private static func rules(wire: Int32) -> [SeccompRule] {
+    let wire = ArgumentCondition.file(wire, "wire")
+    return [
+      SeccompRule("readv", [wire], because: "the emulated NIC receives frames from its wire"),
+      SeccompRule("writev", [wire], because: "the emulated NIC sends frames to its wire"),
+    ]
+  }
 }
 
 /// The interrupts that an emulated device has sent.
 private final class EmulatedInterrupts: InterruptCounts {
-  private let backing: EmulatedNVMeBacking
-  init(_ backing: EmulatedNVMeBacking) { self.backing = backing }
+  private let backing: EmulatedBacking
+  init(_ backing: EmulatedBacking) { self.backing = backing }
   func read() -> [UInt64] { backing.interruptCounts }
 }

@@ -2,11 +2,12 @@ import Broker
 import Glibc
 import NBDProxy
 import Platform
+import TAPProxy
 
 exit(
-  BrokerProcess.run(openDevice: BrokerDevice.vfio) { context throws(Failure) in
+  BrokerProcess.run(openDevice: BrokerDevice.vfio) { context throws(Failure) -> any Proxy in
     switch context.configuration.deviceClass {
     case .block: return try NBDProxy(context)
-    case .network: throw Failure("broker-class", "serve a network device", hint: "this broker serves block devices")
+    case .network: return try TAPProxy(context)
     }
   })

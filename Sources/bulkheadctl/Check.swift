@@ -10,11 +10,13 @@ struct Check: ParsableCommand {
 
   @OptionGroup var options: GlobalOptions
 
-  @Argument(help: "Address or name; without it, all PCI devices.")
+  @Argument(help: "Address or name; without it, all PCI devices.", completion: .device)
   var device: String?
 
   func run() throws {
-    let checks = try find()
+    let checks = try options.ask(
+      .check, Service.DeviceParameters(device: device), unless: false, { (reply: Service.ChecksReply) in reply.checks },
+      else: look, source: "the kernel says, without names and drivers")
     if options.json {
       if device != nil, let only = checks.first { print(JSON.pretty(only)) } else { print(JSON.pretty(checks)) }
     } else if device != nil {
@@ -26,14 +28,7 @@ struct Check: ParsableCommand {
   }
 
   /// The daemon knows the configuration and the drivers; without it we look for ourselves.
-  private func find() throws -> [IsolationCheck] {
-    do throws(VarlinkClient.Problem) {
-      let reply: Service.ChecksReply = try VarlinkClient(socket: options.socket)
-        .call(.check, Service.DeviceParameters(device: device))
-      return reply.checks
-    } catch {
-      guard case .unreachable = error else { throw error.report() }
-    }
+  private func look() throws -> [IsolationCheck] {
     var address: PCIAddress?
     if let device {
       address = PCIAddress(device)

@@ -17,9 +17,18 @@ struct GlobalOptions: ParsableArguments {
   @Flag(help: "Leave out the line of column titles.")
   var noLegend = false
 
-  /// Colours on a terminal only, and not where NO_COLOR is set (https://no-color.org).
+  func validate() throws {
+    guard let socketPath else { return }
+    if socketPath.isEmpty { throw ValidationError("--socket needs a path") }
+    if socketPath.utf8.count > VarlinkClient.longestPath {
+      throw ValidationError("--socket: the path of a socket has at most \(VarlinkClient.longestPath) bytes")
+    }
+  }
+
+  /// Colours on a terminal only.
   var style: Style {
-    Style(isColoured: isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil && !json)
+    guard isatty(STDOUT_FILENO) == 1, !json else { return .plain }
+    return Style(noColour: Terminal.variable("NO_COLOR"), terminal: Terminal.variable("TERM"))
   }
 
   /// Calls a method; reports a problem and throws the exit status.
@@ -31,7 +40,26 @@ struct GlobalOptions: ParsableArguments {
     } catch { throw error.report() }
   }
 
-  /// Start, Stop or Restart, and what came of it.
+  /// Asks the daemon, or where there is none, looks for itself. A socket that was named is to be the one that answers.
+  /// - Parameters:
+  ///   - isLocal: do not ask.
+  ///   - source: who has told what is shown, if not the daemon; nil: it makes no difference to the reader.
+  func ask<Parameters: Codable & Sendable, Reply: Decodable, Value>(
+    _ method: Service.Method, _ parameters: Parameters, unless isLocal: Bool, _ value: (Reply) -> Value,
+    else look: () throws -> Value, source: String? = "the files say"
+  ) throws -> Value {
+    if isLocal { return try look() }
+    do throws(VarlinkClient.Problem) {
+      let reply: Reply = try VarlinkClient(socket: socket).call(method, parameters)
+      return value(reply)
+    } catch {
+      guard error.isAbsence, socketPath == nil else { throw error.report() }
+    }
+    if let source { writeError("bulkheadctl: bulkheadd does not answer; this is what \(source)") }
+    return try look()
+  }
+
+  /// Changes the state of a device, and shows what came of it.
   func operate(_ method: Service.Method, _ parameters: some Codable & Sendable) throws {
     let reply: Service.DeviceReply = try call(method, parameters)
     if json { return print(JSON.pretty(reply.device)) }

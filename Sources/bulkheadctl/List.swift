@@ -13,6 +13,6 @@ struct List: ParsableCommand {
     let reply: Service.DevicesReply = try options.call(.list, Service.ListParameters(all: all))
     if options.json { return print(JSON.pretty(reply.devices)) }
     print(DeviceTable.text(reply.devices, legend: !options.noLegend, style: options.style), terminator: "")
-    if reply.devices.isEmpty { writeError("no device is configured; bulkheadctl list --all shows what there is") }
+    if reply.devices.isEmpty { writeError(DeviceTable.emptyHint) }
   }
 }

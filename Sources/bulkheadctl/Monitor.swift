@@ -9,29 +9,17 @@ struct Monitor: ParsableCommand {
   @OptionGroup var options: GlobalOptions
 
   func run() throws {
+    // Nobody reads any more: that is an end like another, also where it was ignored before us, as systemd does.
+    signal(SIGPIPE, SIG_DFL)
     let style = options.style
     do throws(VarlinkClient.Problem) {
       try VarlinkClient(socket: options.socket).stream(.monitor, as: Service.EventReply.self) { reply in
-        if options.json {
-          Monitor.emit(String(decoding: JSON.encoded(reply.event), as: UTF8.self))
-        } else {
-          Monitor.emit(EventLine.text(reply.event, time: Monitor.timeOfDay(reply.event.time), style: style))
-        }
-        return true
+        let line =
+          options.json
+          ? String(decoding: JSON.encoded(reply.event), as: UTF8.self)
+          : EventLine.text(reply.event, time: LocalTime.text(reply.event.time), style: style)
+        return Output.emit(line + "\n")
       }
     } catch { throw error.report() }
-  }
-
-  /// At once, also into a pipe.
-  private static func emit(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
-    _ = write(STDOUT_FILENO, bytes, bytes.count)
-  }
-
-  private static func timeOfDay(_ seconds: Int) -> String {
-    var time = time_t(seconds)
-    var parts = tm()
-    localtime_r(&time, &parts)
-    return [parts.tm_hour, parts.tm_min, parts.tm_sec].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":")
   }
 }

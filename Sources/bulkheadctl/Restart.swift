@@ -7,7 +7,7 @@ struct Restart: ParsableCommand {
 
   @OptionGroup var options: GlobalOptions
 
-  @Argument(help: "Address or name.")
+  @Argument(help: "Address or name.", completion: .device)
   var device: String
 
   func run() throws { try options.operate(.restart, Service.DeviceParameters(device: device)) }

@@ -7,7 +7,7 @@ struct Start: ParsableCommand {
 
   @OptionGroup var options: GlobalOptions
 
-  @Argument(help: "Address or name.")
+  @Argument(help: "Address or name.", completion: .device)
   var device: String
 
   func run() throws { try options.operate(.start, Service.DeviceParameters(device: device)) }

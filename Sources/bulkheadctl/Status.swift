@@ -8,7 +8,7 @@ struct Status: ParsableCommand {
 
   @OptionGroup var options: GlobalOptions
 
-  @Argument(help: "Address or name.")
+  @Argument(help: "Address or name.", completion: .device)
   var device: String?
 
   func run() throws {
@@ -18,6 +18,7 @@ struct Status: ParsableCommand {
       if device != nil, let only = reply.devices.first { return print(JSON.pretty(only)) }
       return print(JSON.pretty(reply.devices))
     }
+    if reply.devices.isEmpty { writeError(DeviceTable.emptyHint) }
     let now = time(nil)
     let pages = reply.devices.map { StatusPage.text($0, now: now, style: options.style) }
     print(pages.joined(separator: "\n"), terminator: "")

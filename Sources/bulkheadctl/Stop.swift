@@ -9,7 +9,7 @@ struct Stop: ParsableCommand {
   @Flag(help: "Even if its block device is in use; what is not written yet is lost.")
   var force = false
 
-  @Argument(help: "Address or name.")
+  @Argument(help: "Address or name.", completion: .device)
   var device: String
 
   func run() throws { try options.operate(.stop, Service.StopParameters(device: device, force: force)) }

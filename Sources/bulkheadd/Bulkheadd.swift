@@ -13,13 +13,15 @@ struct Bulkheadd: ParsableCommand {
     abstract: "The supervisor of PCI device drivers that run outside the kernel.",
     discussion: """
       Takes the PCI devices that its configuration names, and only those, gives each a broker and a jailed driver, and \
-      watches over them. SIGTERM gives every device back; SIGHUP reads the configuration anew.
+      watches over them. SIGTERM gives every device back; SIGHUP reads the configuration anew; SIGUSR1 leaves at once, \
+      with everything running, for the next bulkheadd.
 
       With --emulated it makes a device of its own, needs no root, and reads a configuration only if --config gives one:
 
         bulkheadd --emulated nvme,file=disk.img,size=64M
 
-      Exit status: 0 stopped in order, 1 failure, 64 wrong arguments, 78 errors in the configuration.
+      Exit status: 0 stopped in order, 1 failure, 64 wrong arguments, 75 left to the next bulkheadd, 78 errors in the \
+      configuration.
       """,
     version: bulkheadVersion)
 
@@ -28,7 +30,7 @@ struct Bulkheadd: ParsableCommand {
 
   @Option(
     help:
-      "Folder of drop-ins: *.toml, in the order of their names, after the file. (default: /etc/bulkhead/bulkhead.d, or none with --emulated)"
+      "Folder of drop-ins: *.toml, in the order of their names, after the file. (default: /etc/bulkhead/bulkhead.d, or none with --emulated; \"\": none)"
   )
   var configDir: String?
 
@@ -62,11 +64,21 @@ struct Bulkheadd: ParsableCommand {
   @Option(help: "Socket of the varlink service. (default: io.bulkhead in --runtime-dir)")
   var socket: String?
 
+  @Option(
+    help: """
+      Control group of the devices, below the mount point of cgroup v2, such as /my.slice/devices.service; it must be \
+      there. (default: below the unit's own if systemd has delegated that, else /bulkhead)
+      """)
+  var controlGroup: String?
+
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel = "info"
 
   @Flag(help: "Check the configuration, print what is wrong with it, and leave.")
   var checkConfig = false
+
+  @Flag(help: "With --check-config: print mistakes, devices and drivers as JSON.")
+  var json = false
 
   @Flag(help: "Print the state machines as Markdown, and leave.")
   var printProtocols = false
@@ -75,6 +87,7 @@ struct Bulkheadd: ParsableCommand {
     guard Logger.Level(rawValue: logLevel) != nil else {
       throw ValidationError("'\(logLevel)' is no log level")
     }
+    if json, !checkConfig { throw ValidationError("--json belongs to --check-config") }
     _ = try emulatedDevices()
   }
 
@@ -99,20 +112,32 @@ struct Bulkheadd: ParsableCommand {
       return
     }
     let level = Logger.Level(rawValue: logLevel) ?? .info
-    LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
+    if JournalLogHandler.isConnected {
+      LoggingSystem.bootstrap { _ in JournalLogHandler(level: level) }
+    } else {
+      LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
+    }
     let installation = Installation(libexec: libexecDir, driverDirectories: driverDir)
+    let runtime = runtimeDir ?? RuntimeFolder.standard
+    // Drop-ins of the system belong to the system's file.
+    let dropIns = (configDir ?? (emulated.isEmpty ? "/etc/bulkhead/bulkhead.d" : "")).nonEmpty
     let loader = ConfigurationLoader(
       file: config ?? (emulated.isEmpty ? "/etc/bulkhead/bulkhead.toml" : nil),
-      // Drop-ins of the system belong to the system's file.
-      directory: configDir ?? (emulated.isEmpty ? "/etc/bulkhead/bulkhead.d" : nil),
+      directory: dropIns,
+      runtimeDirectory: dropIns != nil ? "\(runtime)/bulkhead.d" : nil,
       driverDirectories: installation.driverDirectories,
       executableDirectories: installation.executableDirectories, emulated: try emulatedDevices())
-    if checkConfig { throw ExitCode(ConfigurationCheck.run(loader)) }
+    if checkConfig { throw ExitCode(ConfigurationCheck.run(loader, json: json)) }
     var paths = Paths()
     paths.libexec = installation.libexec
-    paths.runtime = runtimeDir ?? RuntimeFolder.standard
+    paths.runtime = runtime
     paths.socket = socket
+    paths.controlGroup = controlGroup
     let daemon = Daemon(loader: loader, paths: paths, log: Logger(label: "bulkheadd"), version: bulkheadVersion)
     throw ExitCode(daemon.run())
   }
+}
+
+extension String {
+  fileprivate var nonEmpty: String? { isEmpty ? nil : self }
 }

@@ -57,6 +57,42 @@ import VFIO
     }
   }
 
+  /// Common structure at 0x40, notify at 0x50, the window to the BARs at 0x64, MSI-X at 0x98.
+  private static func virtioDevice(vendor: UInt16 = 0x1AF4) -> [UInt8] {
+    var config = [UInt8](repeating: 0, count: 256)
+    func put(_ offset: Int, _ values: [UInt8]) { config.replaceSubrange(offset..<offset + values.count, with: values) }
+    put(0x00, [UInt8(vendor & 0xFF), UInt8(vendor >> 8), 0x41, 0x10])
+    put(0x06, [0x10])
+    put(0x34, [0x40])
+    put(0x40, [0x09, 0x50, 16, 1])
+    put(0x50, [0x09, 0x64, 20, 2])
+    put(0x64, [0x09, 0x98, 20, 5])
+    put(0x98, [0x11, 0x00])
+    return config
+  }
+
+  @Test func aVirtioDeviceSaysWhereItsRegistersAre() throws {
+    let filter = try Self.filter(Self.virtioDevice())
+    for base in [0x40, 0x50, 0x64] {
+      #expect(filter.permitsRead(offset: base + 2, width: .byte) && filter.permitsRead(offset: base + 3, width: .byte))
+      #expect(
+        filter.permitsRead(offset: base + 4, width: .byte) && filter.permitsRead(offset: base + 12, width: .dword))
+    }
+    #expect(filter.permitsRead(offset: 0x60, width: .dword), "the notify structure has a multiplier")
+    // The window's data would be an access to any BAR; setting the window is a write.
+    for width in ConfigWidth.allCases { #expect(!filter.permitsRead(offset: 0x74, width: width)) }
+    for offset in 0x40..<0x98 {
+      for width in ConfigWidth.allCases { #expect(!filter.permitsWrite(offset: offset, width: width, value: 0)) }
+    }
+    #expect(!filter.permitsRead(offset: 0x9C, width: .dword), "MSI-X")
+  }
+
+  @Test func vendorSpecificCapabilitiesOfOthersAreClosed() throws {
+    let filter = try Self.filter(Self.virtioDevice(vendor: 0x8086))
+    #expect(filter.permitsRead(offset: 0x50, width: .word))
+    #expect(!filter.permitsRead(offset: 0x52, width: .byte) && !filter.permitsRead(offset: 0x60, width: .dword))
+  }
+
   @Test func listsThatBiteTheirTailEnd() throws {
     var config = FakeConfig.device()
     config[0x81] = 0x40

@@ -19,8 +19,9 @@ final class FakeBacking: DeviceBacking {
   private(set) var eventfds: [Int32] = []
   private(set) var isClosed = false
 
-  init() {
-    deviceFile = open("/dev/null", O_RDWR | O_CLOEXEC)
+  /// - Parameter deviceFile: becomes the backing's; nil: one that cannot be mapped.
+  init(deviceFile: Int32? = nil) {
+    self.deviceFile = deviceFile ?? open("/dev/null", O_RDWR | O_CLOEXEC)
     config = FakeConfig.device()
   }
 

@@ -1,4 +1,5 @@
 import Glibc
+import Jail
 import Platform
 import Protocol
 import Testing
@@ -18,12 +19,21 @@ final class RecordingProxy: Proxy {
 
   func attach(to host: any ProxyHost) { self.host = host }
   func driverAttached() { calls.append("attached") }
-  func unitAnnounced(_ unit: BlockUnit) throws(ProxyRefusal) {
+  let rules: [SeccompRule] = []
+  func driverSays(_ message: DriverMessage) throws(ProxyRefusal) {
     if let refusal { throw refusal }
+    guard case .blockUnit(let unit) = message else {
+      throw ProxyRefusal(.illegalTransition, "\(message.kind) from a driver of the block class")
+    }
     calls.append("unit \(unit.index)")
   }
-  func unitsComplete() throws(ProxyRefusal) { calls.append("complete") }
-  func driverServes(_ queues: DriverQueues) throws(Failure) { calls.append("serves \(queues.count)") }
+  func driverReady() throws(ProxyRefusal) { calls.append("complete") }
+  /// What the outlet says instead of serving a driver.
+  var failure: Failure?
+  func driverServes(_ queues: DriverQueues) throws(Failure) {
+    if let failure { throw failure }
+    calls.append("serves \(queues.count)")
+  }
   func driverStopping() { calls.append("stopping") }
   func driverGone() {
     calls.append("gone")
@@ -31,6 +41,7 @@ final class RecordingProxy: Proxy {
   }
   func shutdown() { calls.append("shutdown") }
   func addCounters(to counters: inout BrokerCounters) { counters.reads = 17 }
+  var latencies: [LatencyHistogram] = []
   func poll() -> Bool { false }
   func tick() { calls.append("tick") }
 }
@@ -67,7 +78,7 @@ final class SessionRig {
       kernelConnections: 0, heartbeatInterval: heartbeatInterval, heartbeatTimeout: heartbeatTimeout,
       startTimeout: startTimeout, spinMicroseconds: 0, interruptLimit: 0)
     session = try BrokerSession(
-      configuration, backing: other(loop) ?? backing, payloadFile: -1, proxy: proxy,
+      configuration, backing: other(loop) ?? backing, payloadFile: nil, proxy: proxy,
       link: SupervisorLink(socket: ends.1, loop: loop), loop: loop, interrupts: nil)
     session.start()
     driverSockets = [ends.0, ends.1]

@@ -74,6 +74,22 @@ import VFIO
     #expect(rig.backing.isClosed)
   }
 
+  /// No driver is blamed for it, and none is tried after it: the broker leaves, so that there is another one.
+  @Test func anOutletThatFailsIsTheEndOfTheBroker() throws {
+    let rig = try SessionRig()
+    try rig.attach()
+    try rig.say(.hello(name: "nvme", version: "1"))
+    try rig.say(.blockUnit(SessionRig.unit))
+    _ = try rig.events()
+    rig.proxy.failure = Failure("vhost-state", "start vhost-net again", errno: 22, hint: "a new broker can")
+    try rig.say(.ready)
+    #expect(
+      try rig.events()
+        == [.failed(code: "vhost-state", step: "start vhost-net again", errno: 22, hint: "a new broker can")])
+    #expect(rig.session.exitStatus == 1 && rig.backing.isClosed)
+    #expect(rig.proxy.calls.last == "gone")
+  }
+
   /// The device's DMA ends at once, before the supervisor knows and before anything else is done.
   @Test func aHangUpCutsTheDeviceOff() throws {
     let rig = try SessionRig()
@@ -169,6 +185,18 @@ import VFIO
     try rig.command(.report)
     guard case .counters(let counters) = try rig.events().first else { throw Failure("test", "no counters") }
     #expect(counters.reads == 17)
+    #expect(counters.resets == 1, "the first, before any driver")
+  }
+
+  /// The counters end a report: whoever waits for them has everything then.
+  @Test func latenciesComeBeforeTheCounters() throws {
+    let rig = try SessionRig()
+    _ = try rig.events()
+    rig.proxy.latencies = RequestKind.allCases.map { LatencyHistogram($0, total: 5) }
+    try rig.command(.report)
+    let events = try rig.events()
+    #expect(events.dropLast() == RequestKind.allCases.map { .latency(LatencyHistogram($0, total: 5)) }[...])
+    guard case .counters = events.last else { throw Failure("test", "no counters at the end") }
   }
 
   /// Nobody to tell, but somebody's disk: the present driver is served on, and its end is the broker's.

@@ -1,4 +1,5 @@
 import CCounting
+import DriverRig
 import Glibc
 import Virtqueue
 
@@ -124,7 +125,7 @@ final class Bench {
   var untaken: Int { driver.inbound.outstanding }
 
   private func readChain(_ head: UInt16) throws -> Frame {
-    let chain = UnsafeMutableBufferPointer<VirtqueueDescriptor>.allocate(capacity: 16)
+    let chain = UnsafeMutableBufferPointer<VirtqueueDescriptor>.allocate(capacity: NetworkClass.maximumChain)
     defer { chain.deallocate() }
     let count = try inbound.copyChain(from: head, into: chain)
     var bytes: [UInt8] = []

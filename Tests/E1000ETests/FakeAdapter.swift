@@ -1,5 +1,6 @@
 import CCounting
 import DriverKit
+import DriverRig
 import Glibc
 
 /// An 82574L in memory, written from the datasheet and not from the driver: offsets and bits are spelled out as numbers.
@@ -21,6 +22,8 @@ final class FakeAdapter {
   var crossings = 0
   /// Accesses to registers.
   var accesses = 0
+  /// What RCTL was told since the last reset.
+  var controlsWritten: [UInt32] = []
   var isCounting = false
   private var context: (low: UInt64, high: UInt64) = (0, 0)
   var segmentations = 0
@@ -36,6 +39,8 @@ final class FakeAdapter {
   var isStuck = false
   /// Changes the second half of a receive descriptor before it is written.
   var forge: (UInt64) -> UInt64 = { $0 }
+  /// Registers that a reset does not take back (QEMU 7.2's CTRL.RST leaves nearly all).
+  var leftovers: [Int: UInt32] = [:]
   /// Loads no address from the NVM.
   var loadsAddress = true
 
@@ -51,7 +56,9 @@ final class FakeAdapter {
 
   private func reset() {
     resets += 1
-    registers = [0x0000: 0x0000_0200]
+    registers = leftovers
+    controlsWritten = []
+    registers[0x0000] = 0x0000_0200
     (causes, isOtherPending) = (0, false)
     guard loadsAddress else { return }
     registers[0x5400] = UInt32(nvm[1]) << 16 | UInt32(nvm[0])
@@ -110,6 +117,9 @@ final class FakeAdapter {
     case 0x0000 where value >> 26 & 1 == 1:
       reset()
       if resetNeverEnds { registers[0x0000] = 1 << 26 }
+    case 0x0100:
+      registers[offset] = value
+      controlsWritten.append(value)
     case 0x0014: registers[offset] = UInt32(nvm[Int(value >> 2 & 63)]) << 16 | 2
     case 0x0020: accessPHY(value)
     case 0x00C0:

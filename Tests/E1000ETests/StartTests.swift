@@ -17,7 +17,8 @@ import Testing
       bench.port
         == NetworkPort(
           address: Bench.address, maximumMTU: 9000,
-          offloads: [.transmitChecksum, .transmitTCP4, .transmitTCP6, .receiveChecksum], queuePairs: 1,
+          offloads: [.transmitChecksum, .transmitTCP4, .transmitTCP6, .receiveChecksum, .receiveTCP],
+          queuePairs: 1,
           model: "Intel 82574L", firmware: "2.16"))
     #expect(bench.fake.resets == 1)
   }
@@ -29,7 +30,7 @@ import Testing
     #expect(bench.fake.registers[0x00DC] == 0x0050_0000)
     #expect(bench.fake.registers[0x00D0] == 0x0107_0244, "queues are not armed before the driver sleeps")
     try bench.driver.armInterrupts()
-    #expect(bench.fake.registers[0x00D0] == 0x0157_0244)
+    #expect(bench.fake.registers[0x00D0] == 0x0117_0244, "nobody waits for frames to be sent")
   }
 
   @Test func interruptsOnceForManyFrames() throws {
@@ -110,6 +111,39 @@ import Testing
     #expect(bench.fake.receive(Sample.frame(64)))
   }
 
+  /// RCTL.EN is not cleared under traffic; what keeps frames out is the filter.
+  @Test func aPortThatIsDownStillReceivesAndPassesNothing() throws {
+    let bench = try Bench().start()
+    let group = HardwareAddress(0x01, 0x00, 0x5E, 0x01, 0x02, 0x03)
+    let wide: (inout NetworkSettings) -> Void = {
+      $0.isPromiscuous = true
+      $0.receivesAllMulticast = true
+      $0.multicast = [group]
+    }
+    try bench.apply(wide)
+    try bench.apply {
+      wide(&$0)
+      $0.isEnabled = false
+    }
+    #expect(bench.fake.registers[0x0100]! & 2 != 0)
+    for destination in [Bench.address, group, HardwareAddress(bits: .max), HardwareAddress(2, 0, 0, 0, 0, 7)] {
+      #expect(!bench.fake.receive(Sample.frame(64, to: destination)))
+    }
+    try bench.apply()
+    #expect(bench.fake.receive(Sample.frame(64)))
+    #expect(bench.fake.controlsWritten.allSatisfy { $0 & 2 != 0 }, "RCTL.EN was cleared")
+  }
+
+  @Test func doesWhatRealControllersNeed() throws {
+    // Everything that is to be cleared was set.
+    let bench = try Bench { $0.leftovers = [0x3840: 0xF << 27 | 1, 0x0018: 1 << 23, 0x5B00: 1] }.start()
+    #expect(bench.fake.registers[0x5B00]! == 1 << 22 | 1, "GCR")
+    #expect(bench.fake.registers[0x5B64]! == 1, "GCR2")
+    #expect(bench.fake.registers[0x3840]! == 1 << 26 | 1, "TARC0")
+    #expect(bench.fake.registers[0x0000]! >> 29 & 1 == 0, "CTRL")
+    #expect(bench.fake.registers[0x0018]! >> 22 & 3 == 1, "CTRL_EXT")
+  }
+
   @Test func filtersByAddress() throws {
     let bench = try Bench().start()
     let other = HardwareAddress(0x52, 0x54, 0x00, 0x12, 0x34, 0x57)
@@ -139,11 +173,20 @@ import Testing
 
   @Test func followsTheMTU() throws {
     let bench = try Bench().start()
-    #expect(!bench.fake.receive(Sample.frame(1600)))
+    func reaches(_ length: Int) throws -> Bool {
+      #expect(bench.fake.receive(Sample.frame(length)))
+      try bench.run()
+      defer { try? bench.run() }
+      return try bench.taken().map(\.bytes.count) == [length]
+    }
+    // 1500 bytes behind two tags: 1526 on the wire, more than are taken without RCTL.LPE.
+    #expect(try reaches(1514) && reaches(1518) && reaches(1522))
+    #expect(try !reaches(1523) && !reaches(2500))
+    #expect(try bench.driver.statistics()[.droppedInbound] == 2)
     #expect(try bench.apply { $0.mtu = 9000 } == 0)
-    #expect(bench.fake.receive(Sample.frame(9022)))
+    #expect(try reaches(9022))
     #expect(try bench.apply { $0.mtu = 9001 } == EINVAL)
-    #expect(bench.fake.receive(Sample.frame(9022)), "the settings are as before")
+    #expect(try reaches(9022), "the settings are as before")
   }
 
   // MARK: Link and statistics
@@ -181,6 +224,22 @@ import Testing
     bench.fake.registers[0x4074] = 1
     statistics = try bench.driver.statistics()
     #expect(statistics[.receivedFrames] == 8 && statistics[.receivedOctets] == 0x2_FFFF_FFF0)
+  }
+
+  /// The in-kernel driver uses extended descriptors and distributes frames to queues; a driver before this one may have
+  /// set anything.
+  @Test func dependsOnNothingThatAnEarlierDriverLeft() throws {
+    let bench = try Bench()
+    // RFCTL.EXSTEN, MRQC, RDTR, RADV, TIDV, TADV, RXCSUM.PCSD, FCRTL.XONE, IAM.
+    bench.fake.leftovers = [
+      0x5008: 1 << 15, 0x5818: 1, 0x2820: 99, 0x282C: 99, 0x3820: 99, 0x382C: 99, 0x5000: 1 << 13, 0x2160: 1 << 31,
+      0x00E0: .max,
+    ]
+    try bench.start()
+    for (register, mask) in [
+      (0x5008, UInt32(1 << 15)), (0x5818, .max), (0x2820, .max), (0x282C, .max), (0x3820, .max), (0x382C, .max),
+      (0x5000, 1 << 13), (0x2160, .max), (0x00E0, .max),
+    ] { #expect(bench.fake.registers[register, default: 0] & mask == 0, "0x\(String(register, radix: 16))") }
   }
 
   @Test func shutsDown() throws {

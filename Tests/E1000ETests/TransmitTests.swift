@@ -70,7 +70,7 @@ import Testing
     let (second, network6, transport6) = Sample.tcp(version: 6, payload: 100)
     for _ in 0..<20 {
       bench.fake.wire = []
-      try bench.give(first, header: Sample.header(start: transport, offset: 16, kind: 0x81, size: 1000))
+      try bench.give(first, header: Sample.header(start: transport, offset: 16, kind: 1, size: 1000))
       try bench.give(second, header: Sample.header(start: transport6, offset: 16))
       try bench.give(second, header: Sample.header(start: transport6, offset: 16))
       try bench.give(Sample.frame(99))
@@ -105,6 +105,8 @@ import Testing
       (tcp6, Sample.header(start: start6, offset: 16, kind: 1, size: 1000)),
       (tcp4, Sample.header(start: start, offset: 16, kind: 3, size: 1000)),
       (tcp4, Sample.header(start: start, offset: 16, kind: 1, size: 1000, flags: 0)),
+      // CWR, which the controller would repeat.
+      (tcp4, Sample.header(start: start, offset: 16, kind: 0x81, size: 1000)),
       (tcp4, Sample.header(start: start, offset: 6, kind: 1, size: 1000)),
       (tcp4, Sample.header(start: start, offset: 16, kind: 1, size: 0)),
       (tcp4, Sample.header(start: start, offset: 16, kind: 1, size: 9200)),
@@ -121,7 +123,7 @@ import Testing
     try bench.run()
     #expect(bench.fake.wire.isEmpty)
     #expect(try bench.driver.statistics()[.droppedOutbound] == UInt64(cases.count + 2))
-    #expect(bench.driver.outbound.outstanding == 256, "every buffer is back with the outlet")
+    #expect(bench.driver.outbound.outstanding == E1000EDriver.outboundBuffers, "every buffer is back with the outlet")
   }
 
   @Test func sendsNothingWhileTheInterfaceIsDown() throws {
@@ -129,7 +131,7 @@ import Testing
     try bench.apply { $0.isEnabled = false }
     try bench.give(Sample.frame(60))
     try bench.run()
-    #expect(bench.fake.wire.isEmpty && bench.driver.outbound.outstanding == 256)
+    #expect(bench.fake.wire.isEmpty && bench.driver.outbound.outstanding == E1000EDriver.outboundBuffers)
     try bench.apply()
     try bench.give(Sample.frame(61))
     try bench.run()
@@ -140,18 +142,36 @@ import Testing
     let bench = try Bench(queueSize: 256).start()
     bench.fake.isStuck = true
     let (frame, _, transport) = Sample.tcp(version: 4, payload: 65000)
-    for _ in 0..<256 {
+    let buffers = E1000EDriver.outboundBuffers
+    for _ in 0..<buffers {
       #expect(try bench.give(frame, header: Sample.header(start: transport, offset: 16, kind: 1, size: 1448)))
     }
     #expect(try !bench.give(frame))
     try bench.run()
     #expect(
       bench.driver.transmit.pointee.ring.room < TransmitRing.need(65557)
-        && bench.driver.transmit.pointee.ring.pending < 256)
+        && bench.driver.transmit.pointee.ring.pending < buffers)
+    try bench.driver.armInterrupts()
+    #expect(bench.fake.registers[0x00D0]! & 1 << 22 != 0, "room is waited for")
     bench.fake.isStuck = false
     bench.fake.transmit()
     try bench.run()
-    #expect(bench.fake.segmentations == 256)
-    #expect(bench.driver.outbound.outstanding == 256)
+    #expect(bench.fake.segmentations == buffers)
+    #expect(bench.driver.outbound.outstanding == buffers)
+  }
+
+  @Test func isNotInterruptedForFramesThatAreSentUnlessBuffersRunLow() throws {
+    let bench = try Bench(queueSize: 256).start()
+    bench.fake.isStuck = true
+    func armsForFramesSent() throws -> Bool {
+      try bench.driver.armInterrupts()
+      return bench.fake.registers[0x00D0]! & 1 << 22 != 0
+    }
+    for _ in 1..<E1000EDriver.outboundBuffers / 4 { _ = try bench.give([UInt8](repeating: 1, count: 60)) }
+    try bench.run()
+    #expect(try !armsForFramesSent())
+    _ = try bench.give([UInt8](repeating: 1, count: 60))
+    try bench.run()
+    #expect(try armsForFramesSent(), "a quarter of them")
   }
 }

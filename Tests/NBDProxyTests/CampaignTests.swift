@@ -50,7 +50,7 @@ import Testing
     for _ in 0..<NBDProxy.clients { try rig.settle() }
     #expect(rig.proxy.server.connections.count == 1)
     #expect(rig.proxy.dispatcher.requests.count == 0)
-    #expect(rig.proxy.dispatcher.changes.count == 0)
+    #expect(rig.proxy.dispatcher.ranges.count == 0)
     #expect(rig.proxy.dispatcher.slots.inFlight == 0)
     #expect(rig.proxy.server.allocator.freePages == rig.payload.count / 4096)
     #expect(rig.proxy.server.waiting == 0)

@@ -89,7 +89,8 @@ final class FakeDriver {
 
   var queues: DriverQueues {
     DriverQueues(
-      base: rings.mapping.base, layout: layout, count: queueCount, kicks: kicks.numbers, calls: calls.numbers)
+      base: rings.mapping.base, layout: layout, count: queueCount, kicks: kicks.numbers, calls: calls.numbers,
+      arena: UnsafeMutableRawBufferPointer(start: nil, count: 0))
   }
 
   /// Takes what there is. Returns whether there was anything.

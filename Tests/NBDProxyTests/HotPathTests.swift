@@ -46,6 +46,8 @@ import Testing
     let counters = rig.proxy.dispatcher.counters
     #expect(counters.reads + counters.writes + counters.flushes == UInt64(Self.requests + 4 * depth), "all were served")
     #expect(counters.errors == 0)
+    let measured = rig.proxy.latencies.reduce(0) { $0 + $1.counts.reduce(0, +) }
+    #expect(measured == UInt64(Self.requests + 4 * depth), "all were measured")
     return counting_allocations()
   }
 

@@ -4,13 +4,13 @@ import Testing
 
 @testable import NBDProxy
 
-/// What overlapping requests may rely on (see ``ChangeTable``).
+/// What overlapping requests may rely on (see ``RangeTable``).
 @Suite struct OrderTests {
   private func block(_ value: UInt8, _ count: Int = 512) -> [UInt8] { [UInt8](repeating: value, count: count) }
 
   private func expectNothingLeft(_ rig: Rig) {
     #expect(rig.proxy.dispatcher.requests.count == 0)
-    #expect(rig.proxy.dispatcher.changes.count == 0)
+    #expect(rig.proxy.dispatcher.ranges.count == 0)
     #expect(rig.proxy.server.allocator.freePages == rig.payload.count / 4096)
   }
 
@@ -133,17 +133,69 @@ import Testing
     #expect(rig.disk.bytes[0] == 2)
   }
 
-  @Test func readsDoNotHoldUpEachOtherOrWrites() throws {
+  @Test func readsDoNotHoldUpEachOtherOrWritesElsewhere() throws {
     let rig = try Rig()
     let driver = try rig.startDriver()
     driver.holds = true
     let client = try rig.client()
     client.read(1, 0, 4096)
     client.read(2, 0, 4096)
-    client.write(3, 512, block(1))
+    client.write(3, 4096, block(1))
     client.send(TestClient.request(NBD.Command.flush, cookie: 4))
     try rig.settle()
     #expect(driver.held.map(\.type) == [.read, .read, .write, .flush])
+  }
+
+  /// A device may change a block while it reads it for another request: then it would be read half old, half new.
+  @Test(arguments: [NBD.Command.trim, NBD.Command.writeZeroes, NBD.Command.write])
+  func aChangeWaitsForTheReadsItOverlaps(command: UInt16) throws {
+    let rig = try Rig()
+    let driver = try rig.startDriver()
+    driver.holds = true
+    let (first, second) = (try rig.client(), try rig.client())
+    first.read(1, 0, 1024)
+    first.read(2, 512, 1024)
+    try rig.settle()
+    let payload = command == NBD.Command.write ? block(3) : []
+    second.send(TestClient.request(command, cookie: 3, offset: 512, length: 512, payload: payload))
+    // It waits for the change, not for the reads.
+    second.read(4, 512, 512)
+    try rig.settle()
+    #expect(driver.held.map(\.sector) == [0, 1], "both reads are under way")
+    rig.killDriver()
+    let next = try rig.startDriver()
+    next.holds = true
+    try rig.settle()
+    #expect(next.held.map(\.type) == [.read, .read], "also with the next driver")
+    try next.release()
+    try rig.settle()
+    #expect(next.held.count == 1)
+    #expect(next.held[0].type != .read)
+    next.holds = false
+    try next.release()
+    try rig.settle()
+    #expect(try TestReply.parse(first.receive()!, lengths: [1: 1024, 2: 1024]).map(\.cookie).sorted() == [1, 2])
+    #expect(try TestReply.parse(second.receive()!, lengths: [4: 512]).map(\.cookie) == [3, 4])
+    expectNothingLeft(rig)
+  }
+
+  /// A read of somebody who is gone is waited for while the driver has it, and not otherwise.
+  @Test func aChangeWaitsForAReadOfADroppedConnection() throws {
+    let rig = try Rig()
+    let driver = try rig.startDriver()
+    driver.holds = true
+    let (first, second) = (try rig.client(), try rig.client())
+    first.read(1, 0, 512)
+    try rig.settle()
+    first.close()
+    second.write(2, 0, block(2))
+    try rig.settle()
+    #expect(driver.held.map(\.type) == [.read])
+    driver.holds = false
+    try driver.release()
+    try rig.settle()
+    #expect(try TestReply.parse(second.receive()!).map(\.cookie) == [2])
+    expectNothingLeft(rig)
   }
 
   @Test func everyChangeCounts() throws {
@@ -169,21 +221,21 @@ import Testing
   /// Units do not share blocks.
   @Test func overlapIsOfOneUnit() {
     let requests = RequestTable(capacity: 4)
-    let changes = ChangeTable(capacity: 4)
+    let ranges = RangeTable(capacity: 4)
     defer {
       requests.deallocate()
-      changes.deallocate()
+      ranges.deallocate()
     }
     let index = requests.allocate()!
     requests[index].operation = .write
     requests[index].length = 512
-    changes.insert(index, in: requests)
+    ranges.insert(index, in: requests)
     var other = requests[index]
-    #expect(changes.block(other) == 1)
+    #expect(ranges.block(other) == 1)
     other.unit = 1
-    #expect(changes.block(other) == 0)
-    #expect(changes.remove(index, in: requests))
-    #expect(changes.count == 0)
+    #expect(ranges.block(other) == 0)
+    #expect(ranges.remove(index, in: requests))
+    #expect(ranges.count == 0)
   }
 
   /// A flush on one connection covers what was answered on another: it reaches the device after it.

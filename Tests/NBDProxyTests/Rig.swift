@@ -17,9 +17,12 @@ final class RecordingHost: ProxyHost {
 
   deinit { for outlet in outlets { outlet.files.forEach(Descriptor.close) } }
 
-  func outletOpened(_ unit: BlockUnit, transmissionFlags: UInt16, files: [Int32]) {
-    outlets.append((unit, transmissionFlags, files))
+  func tellSupervisor(_ event: BrokerEvent, files: [Int32]) {
+    guard case .unit(let unit, let flags) = event else { return }
+    outlets.append((unit, flags, files))
   }
+
+  func tellDriver(_: BrokerMessage) -> Bool { false }
 
   func violated(_ violation: Violation, _ detail: String) { violations.append(violation) }
 
@@ -79,8 +82,8 @@ final class Rig {
     let driver = try FakeDriver(
       disk: disk, layout: proxy.queueLayout, queues: Int(configuration.queues), payload: payload.baseAddress!)
     proxy.driverAttached()
-    try proxy.unitAnnounced(unit)
-    try proxy.unitsComplete()
+    try proxy.driverSays(.blockUnit(unit))
+    try proxy.driverReady()
     try proxy.driverServes(driver.queues)
     self.driver = driver
     return driver

@@ -1,3 +1,4 @@
+import DriverRig
 import Glibc
 import Virtqueue
 

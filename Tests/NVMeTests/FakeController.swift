@@ -1,4 +1,5 @@
 import DriverKit
+import DriverRig
 import Glibc
 
 @testable import NVMe

@@ -1,4 +1,5 @@
 import DriverKit
+import DriverRig
 import Testing
 
 @testable import NVMe

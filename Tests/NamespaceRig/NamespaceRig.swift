@@ -20,7 +20,10 @@ public enum NamespaceRig {
 
   /// Runs an administrator's tool in the thread's namespace and returns what it says.
   @discardableResult
-  public static func run(_ words: String...) throws -> String {
+  public static func run(_ words: String...) throws -> String { try run(words) }
+
+  @discardableResult
+  public static func run(_ words: [String]) throws -> String {
     var pipe: (Int32, Int32) = (-1, -1)
     let made = withUnsafeMutablePointer(to: &pipe) {
       $0.withMemoryRebound(to: Int32.self, capacity: 2) { bh_stream_pair($0) }

@@ -56,13 +56,15 @@ struct Command {
   }
 }
 
-/// A `bulkheadd` with one emulated disk, called `disk`, in a folder of its own.
+/// A `bulkheadd` with one emulated device, in a folder of its own.
 final class Native {
   struct Trouble: Error, CustomStringConvertible {
     var description: String
   }
 
   let folder: String
+  /// What the device is called.
+  let device: String
   private let process = Process()
   private(set) var exitStatus: Int32?
 
@@ -74,26 +76,37 @@ final class Native {
     options = { timeout-ms = "200" }
     """
 
-  /// Starts it and returns when the disk is served; with `waits` false, when it answers.
+  /// Starts it with an emulated disk, called `disk`, and returns when that is served; with `waits` false, when it answers.
   /// - Parameters:
   ///   - emulation: what follows `nvme,`.
   ///   - policy: further lines of the device's entry.
-  init(
+  convenience init(
     _ emulation: String = "size=4M", policy: String = Native.patient, as standing: Standing = .usual, waits: Bool = true
   ) throws {
+    try self.init(
+      device: "disk", entry: "emulated = \"nvme,\(emulation)\"\n\(policy)", as: standing, waits: waits)
+  }
+
+  /// - Parameters:
+  ///   - entry: the lines of the device's entry, without its name.
+  ///   - words: what runs it, if something does.
+  init(
+    device: String, entry: String, through words: [String] = [], as standing: Standing = .usual, waits: Bool = true
+  ) throws {
+    self.device = device
     var template = Array("/tmp/native-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Trouble(description: "no temporary folder") }
     folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let configuration = """
       [[device]]
-      name = "disk"
-      emulated = "nvme,\(emulation)"
-      \(policy)
+      name = "\(device)"
+      \(entry)
       """
     try configuration.write(toFile: "\(folder)/bulkhead.toml", atomically: true, encoding: .utf8)
-    var words = [
-      NativeBuild.path("bulkheadd"), "--config", "\(folder)/bulkhead.toml", "--runtime-dir", "\(folder)/run",
-    ]
+    var words =
+      words + [
+        NativeBuild.path("bulkheadd"), "--config", "\(folder)/bulkhead.toml", "--runtime-dir", "\(folder)/run",
+      ]
     if standing == .unprivileged, getuid() == 0 {
       words = NativeBuild.nobody + words
       chown(folder, 65534, 65534)
@@ -108,7 +121,7 @@ final class Native {
     process.standardInput = FileHandle.nullDevice
     try process.run()
     try eventually("an answer") { try self.status() != nil }
-    if waits { try eventually("a served disk") { try self.status()?.state == "running" } }
+    if waits { try eventually("a device that serves") { try self.status()?.state == "running" } }
   }
 
   deinit {
@@ -143,7 +156,7 @@ final class Native {
   /// nil while nobody answers.
   func status() throws -> DeviceStatus? {
     guard process.isRunning else { throw Trouble(description: "bulkheadd has ended:\n\(log)") }
-    do { return try StatusClient(socket: control, device: "disk").askAndWait() } catch {
+    do { return try StatusClient(socket: control, device: device).askAndWait() } catch {
       guard error.code == "socket-connect" else { throw error }
       return nil
     }

@@ -16,11 +16,11 @@ import Testing
 
     private final class Box { var events: [LinkEvent] = [] }
 
-    init(multicastInterval: Nanoseconds = 0) throws {
+    init(interval: Nanoseconds = 0) throws {
       try NamespaceRig.run("ip", "link", "add", "left", "type", "veth", "peer", "name", "right")
       let index = try #require(try LinkControl().link(named: "left")).index
       let box = box
-      monitor = try LinkMonitor(loop: loop, index: index, multicastInterval: multicastInterval) { event in
+      monitor = try LinkMonitor(loop: loop, index: index, interval: interval) { event in
         box.events.append(event)
       }
     }
@@ -130,13 +130,32 @@ import Testing
 
   @Test func multicastAddressesAreLookedAtByTheClock() throws {
     try NamespaceRig.run {
-      let world = try World(multicastInterval: 5_000_000)
+      let world = try World(interval: 5_000_000)
       let group = try #require(HardwareAddress("33:33:00:00:47:11"))
       #expect(!world.monitor.multicast.contains(group))
       try NamespaceRig.run("ip", "maddress", "add", "33:33:00:00:47:11", "dev", "left")
       #expect(aspects(try world.wait { $0.multicast.contains(group) }).contains(.multicastList))
       try NamespaceRig.run("ip", "maddress", "del", "33:33:00:00:47:11", "dev", "left")
       #expect(aspects(try world.wait { !$0.multicast.contains(group) }).contains(.multicastList))
+    }
+  }
+
+  /// Neither of them comes with a message.
+  @Test func whatAProgramOrAnotherInterfaceAsksForIsLookedAtByTheClock() throws {
+    try NamespaceRig.run {
+      let world = try World(interval: 5_000_000)
+      try world.set("up")
+      _ = try world.wait { $0.link.isUp }
+      #expect(!world.monitor.link.isPromiscuous && world.monitor.link.allMulticast == 0)
+      let index = world.monitor.link.index
+      let neighbour = try PacketMember(of: index, .address(HardwareAddress(2, 0, 0, 0, 0, 9)))
+      #expect(aspects(try world.wait { $0.link.isPromiscuous }).contains(.promiscuity))
+      neighbour.leave()
+      #expect(aspects(try world.wait { !$0.link.isPromiscuous }).contains(.promiscuity))
+      let router = try PacketMember(of: index, .allMulticast)
+      #expect(aspects(try world.wait { $0.link.allMulticast > 0 }).contains(.allMulticast))
+      router.leave()
+      #expect(aspects(try world.wait { $0.link.allMulticast == 0 }).contains(.allMulticast))
     }
   }
 

@@ -51,4 +51,36 @@ import Testing
     let second = spin.looksOn()
     #expect(second, "a rest is no failure")
   }
+
+  @Test func theNumberOfLooksFillsTheLimit() {
+    var spin = AdaptiveSpin(limit: 50_000)
+    // 100 ns for a look.
+    for _ in 0..<10 { spin.learn(looks: spin.looksPerSpin, took: Nanoseconds(spin.looksPerSpin) * 100) }
+    #expect(spin.looksPerSpin == 500)
+    // One that something came between makes it half as long, and the next one puts it right.
+    spin.learn(looks: 500, took: 4_000_000)
+    #expect(spin.looksPerSpin == 250)
+    spin.learn(looks: 250, took: 25_000)
+    #expect(spin.looksPerSpin == 500)
+    spin.learn(looks: 500, took: 0)
+    #expect(spin.looksPerSpin == 500, "that says nothing")
+  }
+
+  @Test func theNumberOfLooksHasBounds() {
+    var slow = AdaptiveSpin(limit: 1)
+    for _ in 0..<40 { slow.learn(looks: 1000, took: 1_000_000) }
+    #expect(slow.looksPerSpin == AdaptiveSpin.fewestLooks)
+    var long = AdaptiveSpin(limit: 1_000_000_000)
+    for _ in 0..<40 { long.learn(looks: 1000, took: 1) }
+    #expect(long.looksPerSpin == 1 << 24)
+  }
+
+  @Test func itLearnsByItself() {
+    var spin = AdaptiveSpin(limit: 2_000_000)
+    for _ in 0..<6 {
+      while !spin.looksOn() {}
+      _ = looks(&spin)
+    }
+    #expect(spin.looksPerSpin > 1000)
+  }
 }

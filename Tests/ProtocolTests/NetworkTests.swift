@@ -35,6 +35,8 @@ import Testing
   /// virtio 1.2 sections 5.1.3 and 6.
   @Test func negotiatesWhatTheDriverOffers() {
     var port = Self.port
+    #expect(port.features == 1 << 32 | 1 << 29 | 0b11 | 1 << 7 | 1 << 8)
+    port.offloads.insert(.transmitECN)
     #expect(port.features == 1 << 32 | 1 << 29 | 0b11 | 1 << 7 | 1 << 8 | 1 << 9)
     port.offloads = [.transmitChecksum]
     #expect(port.features == 1 << 32 | 1 << 29 | 0b10)
@@ -46,9 +48,11 @@ import Testing
     let changes: [((inout NetworkPort) -> Void, WireError)] = [
       ({ $0.address = HardwareAddress(bits: 0) }, .invalidValue("port address")),
       ({ $0.address = HardwareAddress(1, 2, 3, 4, 5, 6) }, .invalidValue("port address")),
-      ({ $0.maximumMTU = 1499 }, .invalidValue("port MTU")), ({ $0.maximumMTU = 9001 }, .invalidValue("port MTU")),
+      ({ $0.maximumMTU = 67 }, .invalidValue("port MTU")), ({ $0.maximumMTU = 9001 }, .invalidValue("port MTU")),
       ({ $0.offloads = .init(rawValue: 16) }, .invalidValue("port offloads")),
       ({ $0.offloads = [.transmitTCP4] }, .invalidValue("port offloads")),
+      ({ $0.offloads = [.transmitChecksum, .transmitECN] }, .invalidValue("port offloads")),
+      ({ $0.offloads = .init(rawValue: 64) }, .invalidValue("port offloads")),
       ({ $0.queuePairs = 0 }, .invalidValue("port queue pairs")),
       ({ $0.queuePairs = 17 }, .invalidValue("port queue pairs")),
     ]
@@ -57,7 +61,11 @@ import Testing
       change(&port)
       #expect(refusal(DriverMessage.networkPort(port)) == error)
     }
-    #expect(refusal(DriverMessage.networkPort(Self.port)) == nil)
+    for mtu in [68, 1460, 9000] as [UInt16] {
+      var port = Self.port
+      port.maximumMTU = mtu
+      #expect(refusal(DriverMessage.networkPort(port)) == nil)
+    }
   }
 
   @Test func refusesImpossibleSettings() {

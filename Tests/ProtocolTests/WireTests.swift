@@ -32,8 +32,18 @@ import Testing
     heartbeatInterval: 1000, heartbeatTimeout: 5000, startTimeout: 60000, spinMicroseconds: 0, interruptLimit: 100_000,
     emulation: "nvme,size=" + String(repeating: "1", count: 245), hasListener: true)
 
+  static let networkConfiguration = {
+    var configuration = WireTests.configuration
+    configuration.deviceClass = .network
+    configuration.payloadSize = 0
+    configuration.queues = 4
+    configuration.network = NetworkOutletConfiguration(queuePairs: 2, usesVhost: true, busyPollMicroseconds: 50)
+    return configuration
+  }()
+
   static let commands: [BrokerCommand] = [
-    .configure(configuration), .attachDriver, .driverGone, .stopDriver, .report, .shutdown,
+    .configure(configuration), .configure(networkConfiguration), .attachDriver, .driverGone, .stopDriver, .report,
+    .networkSettings(NetworkTests.settings), .shutdown,
   ]
 
   static let events: [BrokerEvent] = [
@@ -41,6 +51,8 @@ import Testing
     .driverLost(.unresponsive), .driverFailed(code: .deviceGone, errno: 19, deviceStatus: .max, detail: "CSTS"),
     .driverStopped, .quiesced, .violation(.completionStale, count: 3, detail: "tag 7"),
     .counters(BrokerCounters()), .failed(code: "vfio-open", step: "open", errno: 13, hint: "root"), .down,
+    .networkPort(NetworkTests.port), .networkLink(NetworkLink(isUp: true, speed: 1000, isFullDuplex: true)),
+    .networkApplied(sequence: 7, errno: 22), .networkStatistics(NetworkStatistics()), .latency(LatencyTests.histogram),
   ]
 
   private func roundTrip<Message: ControlMessage>(_ messages: [Message]) throws {
@@ -80,6 +92,31 @@ import Testing
     #expect(configuration.fileCount == 1)
     configuration.emulation = ""
     #expect(configuration.fileCount == 0)
+    configuration = Self.networkConfiguration
+    #expect(configuration.fileCount == 6)
+    configuration.network?.usesVhost = false
+    #expect(configuration.fileCount == 4)
+  }
+
+  /// A class and its outlet belong together, and each pair has two queues.
+  @Test func outletsAreThoseOfTheirClass() throws {
+    func isGood(_ change: (inout BrokerConfiguration) -> Void) -> Bool {
+      var configuration = Self.networkConfiguration
+      change(&configuration)
+      let bytes = Envelope(generation: 0, BrokerCommand.configure(configuration)).encoded()
+      return bytes.withUnsafeBytes { try? Envelope<BrokerCommand>(decoding: $0) } != nil
+    }
+    #expect(isGood { _ in })
+    #expect(!isGood { $0.network = nil })
+    #expect(!isGood { $0.deviceClass = .block })
+    #expect(!isGood { $0.queues = 3 })
+    #expect(!isGood { $0.network?.queuePairs = 0 })
+    #expect(
+      !isGood {
+        $0.network?.queuePairs = 9
+        $0.queues = 18
+      })
+    #expect(!isGood { $0.payloadSize = 4096 })
   }
 
   @Test func headerIsCheckedFirst() {

@@ -1,4 +1,5 @@
 import Glibc
+import Protocol
 import Testing
 
 @testable import PCI
@@ -217,13 +218,35 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     let folder = ConfigurationFolder(text + text + text)
     let configuration = folder.loader.load(log: log)
     #expect(log.issues.count == 2)
-    let device = PCIDevice(
-      address: try #require(PCIAddress("0000:01:00.0")), vendorID: 0x1b36, deviceID: 0x0010, subsystemVendorID: 0,
+    #expect(configuration.assignments(of: [try controller("0000:01:00.0")], log: log).isEmpty)
+    #expect(log.issues.count == 2, "\(log.issues)")
+  }
+
+  private func controller(_ address: String) throws -> PCIDevice {
+    PCIDevice(
+      address: try #require(PCIAddress(address)), vendorID: 0x1b36, deviceID: 0x0010, subsystemVendorID: 0,
       subsystemID: 0, classCode: 0x01_0802, revision: 0, vendorName: "", deviceName: "", className: "", driver: nil,
       driverOverride: nil, iommuGroup: 1, numaNode: nil, bars: [], hasBridgeHeader: false,
       capabilities: Capabilities(), resetMethods: [])
-    #expect(configuration.assignments(of: [device], log: log).isEmpty)
-    #expect(log.issues.count == 2, "\(log.issues)")
+  }
+
+  /// Names of `/dev/bulkhead`, given and made: of the entry for 01:00.0 and, where there is one, of that for 02:00.0.
+  @Test(
+    arguments: [
+      ("pci-0000-02-00-0", nil, 1), ("scratch-ns2", "scratch", 1), ("scratch", "scratch-ns12", 1),
+      ("scratch", "scratch-nsa", 0), ("scratch", "scratch-ns", 0), ("scratch", "scratch2", 0), (nil, nil, 0),
+    ] as [(String?, String?, Int)])
+  func namesThatAreMadeAreNotGivenAway(_ name: String?, _ other: String?, _ count: Int) throws {
+    func entry(_ address: String, _ name: String?) -> String {
+      "[[device]]\naddress = \"\(address)\"\ndriver = \"nvme\"\n" + (name.map { "name = \"\($0)\"\n" } ?? "")
+    }
+    let log = IssueLog()
+    let folder = ConfigurationFolder(entry("0000:01:00.0", name) + entry("0000:02:00.0", other))
+    let configuration = folder.loader.load(log: log)
+    #expect(
+      configuration.assignments(of: [try controller("0000:01:00.0"), try controller("0000:02:00.0")], log: log).count
+        == 2)
+    #expect(log.issues.count == count, "\(log.issues)")
   }
 
   @Test func defaultsAndEntriesAreMerged() throws {
@@ -266,6 +289,30 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     #expect(other.match.vendor == 0x1b36)
   }
 
+  /// What an entry does not say is that of `[defaults]`, also where nobody has to say it.
+  @Test func limitsThatMayBeUnsetAreMerged() throws {
+    let (configuration, issues) = ConfigurationFolder(
+      """
+      [defaults.limits]
+      cpu = "80%"
+      arena = "8M"
+      queues = 2
+      queue-size = 64
+      spin = "1ms"
+
+      [[device]]
+      address = "01:00.0"
+      driver = "nvme"
+      limits.pids = 2
+      """
+    ).load()
+    #expect(issues == [])
+    let limits = try #require(configuration.entries.first).settings.limits
+    #expect(limits.pids == 2)
+    #expect(limits.cpu == 80 && limits.arena == 8 << 20 && limits.queues == 2)
+    #expect(limits.queueSize == 64 && limits.spin == 1_000_000)
+  }
+
   @Test func anEmptyFileIsRight() {
     let (configuration, issues) = ConfigurationFolder("# nothing\n").load()
     #expect(issues == [])
@@ -297,6 +344,8 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     expected.limits.cpu = 100
     expected.limits.arena = 4 << 20
     expected.limits.queues = 4
+    expected.limits.queueSize = DriverManifest.usualQueueSize
+    expected.limits.spin = DeviceClass.block.defaultSpin
     expected.outlet.kernel = .required
     var settings = try #require(configuration.entries.first).settings
     settings.driverLocation = nil
@@ -313,6 +362,11 @@ struct Mistake: Sendable, CustomTestStringConvertible {
   @Test func farWordsAreNot() {
     #expect(Suggestion.nearest(to: "xyzzy", among: ["memory", "pids"]) == nil)
     #expect(Suggestion.nearest(to: "a", among: []) == nil)
+    // What is longer than 64 bytes costs nothing.
+    let longest = String(repeating: "a", count: 64)
+    #expect(Suggestion.nearest(to: longest, among: ["b", longest + "a"]) == nil)
+    #expect(Suggestion.nearest(to: longest, among: ["b", longest]) == longest)
+    #expect(Suggestion.nearest(to: longest + "a", among: ["b", longest]) == nil)
   }
 
   @Test func distanceCountsEdits() {

@@ -142,6 +142,15 @@ private let emulated = """
         == "no installed driver claims ffff:00:00.0 Bulkhead Emulated NVM Express Controller [1b36:0010]")
   }
 
+  @Test func aNetworkControllerHasAWire() throws {
+    let device = try EmulatedDevice(parsing: "e1000e,wire=bhw0,mac=02:00:00:00:00:01")
+    #expect(device.options.wire == "bhw0" && device.options.textWithoutFile == "e1000e,wire=bhw0,mac=02:00:00:00:00:01")
+    #expect(device.identity.vendorID == 0x8086 && device.identity.deviceID == 0x10D3)
+    #expect(device.identity.classCode == 0x02_0000)
+    #expect(throws: Failure.self) { try EmulatedDevice(parsing: "e1000e,wire=a/b") }
+    #expect(throws: Failure.self) { try EmulatedDevice(parsing: "e1000e,wire=an-interface-with-a-long-name") }
+  }
+
   @Test func aTextTooLongForTheBrokerIsRefused() {
     let text = "nvme" + String(repeating: ",misbehave=late:by=1ms:every=1000", count: 12)
     #expect(throws: Failure.self) { try EmulatedDevice(parsing: text) }

@@ -25,6 +25,11 @@ import Testing
     #expect(driver?.executablePath == "/d/nvme")
   }
 
+  @Test func theQueueSizeIsOptional() throws {
+    #expect(try #require(read(nvmeManifest).driver).manifest.queueSize == nil)
+    #expect(try #require(read("queue-size = 1024\n" + nvmeManifest).driver).manifest.queueSize == 1024)
+  }
+
   @Test func aMissingExecutableIsSaid() {
     let (driver, issues) = read(nvmeManifest, isExecutable: false)
     #expect(driver == nil)
@@ -50,6 +55,7 @@ import Testing
     ("bars = [0]", "bars = 0", "\"bars\" must be an array of BAR numbers"),
     ("interrupts = 5", "interrupts = 49", "\"interrupts\" must be a whole number from 1 to 48"),
     ("queues = 4", "queues = 0", "\"queues\" must be a whole number from 1 to 32"),
+    ("queues = 4", "queues = 4\nqueue-size = 100", "\"queue-size\" must be a power of two from 4 to 1024"),
     ("arena = \"4M\"", "arena = \"1G\"", "\"arena\" must be a size from 4K to 256M"),
     ("executable = \"nvme\"", "executable = \"../sh\"", "a file name without a slash"),
     ("class = \"block\"", "class = \"blokc\"", "did you mean \"block\"?"),

@@ -33,6 +33,15 @@ import Testing
     for error in ServiceError.Name.allCases { #expect(interfaceDescription.contains("\nerror \(error.rawValue) (")) }
   }
 
+  /// Types, methods and errors share one set of names; other implementations refuse an interface where two are the same.
+  @Test func noNameIsGivenTwice() {
+    let names = interfaceDescription.split(separator: "\n").compactMap { line -> Substring? in
+      let words = line.split { $0 == " " || $0 == "(" }
+      return ["type", "method", "error"].contains(words.first) ? words[1] : nil
+    }
+    #expect(names.count > 20 && Set(names).count == names.count)
+  }
+
   /// The fields that are sent are those that the interface names.
   @Test func everyFieldIsInIt() throws {
     var device = Device(address: "a", vendorID: "", deviceID: "", vendor: "", model: "", className: "", state: "idle")
@@ -41,6 +50,39 @@ import Testing
     for child in mirror.children { #expect(interfaceDescription.contains("\n  \(try #require(child.label)): ")) }
     for child in Mirror(reflecting: Counters()).children {
       #expect(interfaceDescription.contains("\n  \(try #require(child.label)): int"))
+    }
+    var outlet = Outlet(socket: nil, units: [])
+    outlet.interface = PresentationTests.interface
+    outlet.port = PresentationTests.port
+    let settings = try #require(PresentationTests.port.settings)
+    for value in [outlet, PresentationTests.interface, PresentationTests.port, settings, Outlet.InterfaceStatistics()]
+      as [Any]
+    {
+      for child in Mirror(reflecting: value).children {
+        #expect(interfaceDescription.contains("\n  \(try #require(child.label)): "), "\(child.label ?? "")")
+      }
+    }
+    let issue = Issue(file: "", line: nil, column: nil, message: "", hint: "")
+    let setting = Setting(key: "", value: nil, source: .builtIn)
+    let configured = ConfiguredDevice(address: nil, name: nil, driver: nil, entry: "", settings: [])
+    for (type, value) in [
+      ("Issue", issue), ("Setting", setting), ("ConfiguredDevice", configured),
+      ("Driver", DriverDetail(name: "", manifest: "")),
+    ] as [(String, Any)] {
+      let begin = try #require(interfaceDescription.range(of: "\ntype \(type) (\n"))
+      let body = interfaceDescription[begin.upperBound...].prefix { $0 != ")" }
+      let fields = body.split(separator: "\n").compactMap { $0.split(separator: ":").first?.drop { $0 == " " } }
+      #expect(Mirror(reflecting: value).children.map { $0.label ?? "" } == fields.map(String.init), "\(type)")
+    }
+  }
+
+  /// What a method takes is what its line of the interface says.
+  @Test func everyParameterIsInIt() throws {
+    for method in Service.Method.allCases {
+      let begin = try #require(interfaceDescription.range(of: "\nmethod \(method.rawValue)("))
+      let text = interfaceDescription[begin.upperBound...].prefix { $0 != ")" }
+      let names = text.split(separator: ",").compactMap { $0.split(separator: ":").first?.drop { $0 == " " } }
+      #expect(names.map(String.init) == method.parameters, "\(method)")
     }
   }
 }
@@ -62,6 +104,28 @@ private final class FakeHandler: ServiceHandler {
 
   func check(_ device: String?, _ call: ServiceCall) { call.reply(Service.ChecksReply(checks: [])) }
   func monitor(_ call: ServiceCall) { monitorCall = call }
+  func drivers(_ call: ServiceCall) { call.reply(Service.DriversReply(drivers: [])) }
+  func checkConfiguration(_ call: ServiceCall) { call.reply(Service.IssuesReply(issues: [])) }
+
+  func showConfiguration(_ device: String?, _ call: ServiceCall) {
+    asked.append("show \(device ?? "all")")
+    call.reply(Service.ConfigurationReply(devices: []))
+  }
+
+  func attach(_ parameters: Service.AttachParameters, _ call: ServiceCall) {
+    asked.append("attach \(parameters.device ?? "-") \(parameters.driver ?? "-") \(parameters.permanent ?? false)")
+    call.reply(Service.NoParameters())
+  }
+
+  func detach(_ parameters: Service.DetachParameters, _ call: ServiceCall) {
+    asked.append("detach \(parameters.device ?? "-") \(parameters.force ?? false)")
+    call.reply(Service.NoParameters())
+  }
+
+  func resetFailed(_ device: String?, _ call: ServiceCall) {
+    asked.append("reset \(device ?? "all")")
+    call.reply(Service.DevicesReply(devices: []))
+  }
 
   func operate(_ method: Service.Method, _ device: String, force: Bool, _ call: ServiceCall) {
     asked.append("\(method) \(device) \(force)")
@@ -147,7 +211,27 @@ private final class Client {
   }
 
   @Test(arguments: [
-    (#"{"method":"io.bulkhead.Nothing"}"#, "org.varlink.service.MethodNotFound"),
+    (
+      #"{"method":"io.bulkhead.Nothing"}"#,
+      #"{"error":"org.varlink.service.MethodNotFound","parameters":{"method":"io.bulkhead.Nothing"}}"#
+    ),
+    (
+      #"{"method":"org.varlink.service.Get"}"#,
+      #"{"error":"org.varlink.service.MethodNotFound","parameters":{"method":"org.varlink.service.Get"}}"#
+    ),
+    (
+      #"{"method":"io.elsewhere.List"}"#,
+      #"{"error":"org.varlink.service.InterfaceNotFound","parameters":{"interface":"io.elsewhere"}}"#
+    ),
+    (#"{"method":"List"}"#, #"{"error":"org.varlink.service.InterfaceNotFound","parameters":{"interface":""}}"#),
+    (#"{"method":"io.bulkhead.List","parameters":{"al":true}}"#, #""parameter":"al""#),
+    (#"{"method":"io.bulkhead.List","parameters":[true]}"#, #""parameter":"parameters""#),
+    (#"{"method":"io.bulkhead.Start","parameters":{"device":"x","force":true}}"#, #""parameter":"force""#),
+    (#"{"method":"io.bulkhead.Monitor","more":true,"parameters":{"device":"x"}}"#, #""parameter":"device""#),
+    (#"{"method":"io.bulkhead.Attach","parameters":{"driver":"nvme"}}"#, #""parameter":"device""#),
+    (#"{"method":"io.bulkhead.Detach","parameters":{"device":"x","permanent":"yes"}}"#, #""parameter":"permanent""#),
+    (#"{"method":"org.varlink.service.GetInfo","parameters":{"verbose":true}}"#, #""parameter":"verbose""#),
+    (#"{"method":"org.varlink.service.GetInterfaceDescription"}"#, #""parameter":"interface""#),
     (#"{"method":"io.bulkhead.Start"}"#, "org.varlink.service.InvalidParameter"),
     (#"{"method":"io.bulkhead.Start","parameters":{"device":7}}"#, #""parameter":"device""#),
     (#"{"method":"io.bulkhead.List","parameters":{"all":"yes"}}"#, #""parameter":"all""#),
@@ -162,15 +246,26 @@ private final class Client {
     #expect(!client.isClosed)
   }
 
+  @Test func whoOnlyLooksKeepsNobodyOut() {
+    let reader = [uid_t](repeating: 1000, count: VarlinkServer.maximumOfOneUser)
+    #expect(!VarlinkServer.isWelcome(1000, besides: reader, owner: 7))
+    #expect(VarlinkServer.isWelcome(1000, besides: reader.dropLast(), owner: 7))
+    #expect(VarlinkServer.isWelcome(1001, besides: reader, owner: 7))
+    let many = (0..<VarlinkServer.maximumConnections).map { uid_t(1000 + $0) }
+    #expect(!VarlinkServer.isWelcome(999, besides: many, owner: 7))
+    #expect(VarlinkServer.isWelcome(7, besides: many, owner: 7) && VarlinkServer.isWelcome(0, besides: many, owner: 7))
+  }
+
   @Test func onlyRootAndTheOwnerChangeAnything() throws {
     let client = try Client(uid: 1000)
-    for method in ["Start", "Stop", "Restart"] {
+    for method in ["Start", "Stop", "Restart", "Attach", "Detach", "ResetFailed"] {
       client.send(#"{"method":"io.bulkhead.\#(method)","parameters":{"device":"x"}}"#)
     }
     client.send(#"{"method":"io.bulkhead.List"}"#)
     let replies = try client.replies()
-    #expect(replies.filter { $0.contains("io.bulkhead.PermissionDenied") }.count == 3)
+    #expect(replies.filter { $0.contains("io.bulkhead.PermissionDenied") }.count == 6)
     #expect(client.handler.asked == ["list false"])
+    #expect(Service.Method.allCases.filter(\.changes).count == 6)
     let root = try Client()
     root.send(#"{"method":"io.bulkhead.Stop","parameters":{"device":"x","force":true}}"#)
     #expect(try root.replies().count == 1)

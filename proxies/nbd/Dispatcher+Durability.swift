@@ -25,8 +25,7 @@ extension Dispatcher {
         guard request.state == .pending || request.state == .active, request.operation == .flush || request.isFlushing,
           request.error == 0
         else { continue }
-        requests[index].error = NBD.ErrorCode.ioError
-        requests[index].complaint = .device
+        fail(index, .device)
       }
     }
   }
@@ -39,8 +38,7 @@ extension Dispatcher {
     if request.operation == .flush {
       if durability[unit].hasLost {
         durability[unit].hasLost = false
-        requests[index].error = NBD.ErrorCode.ioError
-        requests[index].complaint = .device
+        fail(index, .device)
       } else if request.error == 0 {
         durability[unit].flushed = max(durability[unit].flushed, request.covers)
       }

@@ -30,6 +30,7 @@ final class Dispatcher {
   let requests: RequestTable
   let slots: SlotTable
   private(set) var counters = BrokerCounters()
+  let latencies = LatencyTable()
   private let units: UnsafeMutablePointer<UnitLimits>
   let durability = UnsafeMutablePointer<UnitDurability>.allocate(capacity: BlockUnit.maximumCount)
   let guests: UnsafeMutablePointer<VirtqueueGuest>
@@ -39,9 +40,9 @@ final class Dispatcher {
   private let kicks: UnsafeMutablePointer<Int32>
   private var pending = RequestList()
   private var finished = RequestList()
-  /// Requests that wait for older ones, see ``ChangeTable``.
+  /// Requests that wait for older ones, see ``RangeTable``.
   private var blocked = RequestList()
-  let changes: ChangeTable
+  let ranges: RangeTable
   private var nextArrival: UInt64 = 0
   private var nextTag: UInt32 = 0
   private var nextSequence: UInt64 = 0
@@ -52,7 +53,7 @@ final class Dispatcher {
 
   init(layout: SlottedQueueLayout, queues: Int, requests capacity: Int, payloadSize: Int) {
     requests = RequestTable(capacity: capacity)
-    changes = ChangeTable(capacity: capacity)
+    ranges = RangeTable(capacity: capacity)
     slots = SlotTable(layout: layout, queues: queues)
     self.payloadSize = payloadSize
     units = .allocate(capacity: BlockUnit.maximumCount)
@@ -66,7 +67,8 @@ final class Dispatcher {
   deinit {
     stop()
     requests.deallocate()
-    changes.deallocate()
+    ranges.deallocate()
+    latencies.deallocate()
     units.deallocate()
     durability.deallocate()
     guests.deallocate()
@@ -95,7 +97,7 @@ final class Dispatcher {
   }
 
   /// The order does not matter to what is on the device afterwards: no two of the parts overlap where one of them
-  /// writes (see ``ChangeTable``), and a flush owes nothing to what was not answered before it came. A part that the
+  /// writes (see ``RangeTable``), and a flush owes nothing to what was not answered before it came. A part that the
   /// device had already carried out is carried out again, with the same data, before anybody hears of it. What was
   /// answered stays in no slot and is not replayed.
   private func replay() {
@@ -131,6 +133,7 @@ final class Dispatcher {
   /// Takes a request whose payload, if it has any, is there.
   func accept(_ index: Int32) {
     let request = requests[index]
+    requests[index].accepted = latencies.now
     count(request)
     if request.operation == .flush, !limits(request.unit).features.contains(.volatileCache) {
       // Without a volatile cache a write that was completed is on the medium: there is nothing left to do.
@@ -139,8 +142,8 @@ final class Dispatcher {
     guard request.operation != .flush else { return enqueue(index) }
     requests[index].arrival = nextArrival
     nextArrival += 1
-    let blockers = changes.block(request)
-    if request.isChange { changes.insert(index, in: requests) }
+    let blockers = ranges.block(request)
+    ranges.insert(index, in: requests)
     guard blockers > 0 else { return enqueue(index) }
     requests[index].blockers = blockers
     requests[index].state = .blocked
@@ -149,8 +152,7 @@ final class Dispatcher {
 
   /// Answers a request without the driver: with an error, or because there is nothing to do.
   func answer(_ index: Int32, _ complaint: Complaint) {
-    requests[index].error = complaint.error
-    requests[index].complaint = complaint
+    fail(index, complaint)
     finish(index)
   }
 
@@ -159,7 +161,7 @@ final class Dispatcher {
 
   /// A client is gone. What the driver has completes silently; what it has not is dropped, and its payload freed.
   ///
-  /// Nobody waits for what was dropped any more, but for what the driver has: see ``ChangeTable``.
+  /// Nobody waits for what was dropped any more, but for what the driver has: see ``RangeTable``.
   func forget(connection: Int32, freeing free: (Int32) -> Void) {
     var dropped = RequestList()
     blocked = split(blocked, connection, &dropped)
@@ -195,19 +197,15 @@ final class Dispatcher {
   func abandon() {
     // Nobody is to be woken: all end.
     while !blocked.isEmpty { pending.append(blocked.removeFirst(in: requests), in: requests) }
-    while !pending.isEmpty { end(pending.removeFirst(in: requests)) }
-    for index in 0..<Int32(requests.capacity) where requests[index].state == .active { end(index) }
+    while !pending.isEmpty { answer(pending.removeFirst(in: requests), .shutdown) }
+    for index in 0..<Int32(requests.capacity) where requests[index].state == .active { answer(index, .shutdown) }
     for queue in 0..<slots.queues {
       for slot in 0..<slots.slots where slots[queue, slot].isInFlight { slots.release(queue: queue, slot: slot) }
     }
   }
 
-  private func end(_ index: Int32) {
-    fail(index, .shutdown)
-    finish(index)
-  }
-
-  private func fail(_ index: Int32, _ complaint: Complaint) {
+  /// Says how a request will end.
+  func fail(_ index: Int32, _ complaint: Complaint) {
     requests[index].error = complaint.error
     requests[index].complaint = complaint
   }
@@ -290,20 +288,14 @@ final class Dispatcher {
     pending.append(index, in: requests)
   }
 
-  /// A change is done, or will not be: those that waited only for it go on.
+  /// A request is done, or will not be: those that waited only for it go on.
   private func unblock(_ index: Int32) {
-    guard requests[index].change >= 0, changes.remove(index, in: requests) else { return }
+    guard requests[index].range >= 0, ranges.remove(index, in: requests) else { return }
     let done = requests[index]
     var rest = RequestList()
     while !blocked.isEmpty {
       let waiting = blocked.removeFirst(in: requests)
-      let request = requests[waiting]
-      // Exactly those that were told to wait for it: newer, and overlapping.
-      if request.arrival > done.arrival, request.unit == done.unit, request.offset < done.end,
-        done.offset < request.end
-      {
-        requests[waiting].blockers -= 1
-      }
+      if RangeTable.waits(requests[waiting], for: done) { requests[waiting].blockers -= 1 }
       if requests[waiting].blockers == 0 {
         enqueue(waiting)
       } else {
@@ -318,6 +310,7 @@ final class Dispatcher {
     unblock(index)
     noteDurability(index)
     if requests[index].error != 0 { counters.errors += 1 }
+    if requests[index].accepted != 0 { latencies.count(requests[index].operation, since: requests[index].accepted) }
     finished.append(index, in: requests)
   }
 

@@ -1,6 +1,7 @@
 import Broker
 import CBulkhead
 import Glibc
+import Jail
 import Platform
 import Protocol
 import Virtqueue
@@ -59,9 +60,25 @@ public final class NBDProxy: Proxy {
 
   public func driverAttached() { units.begin() }
 
-  public func unitAnnounced(_ unit: BlockUnit) throws(ProxyRefusal) { try units.announce(unit) }
+  public func driverSays(_ message: DriverMessage) throws(ProxyRefusal) {
+    guard case .blockUnit(let unit) = message else {
+      throw ProxyRefusal(.illegalTransition, "\(message.kind) from a driver of the block class")
+    }
+    try units.announce(unit)
+  }
 
-  public func unitsComplete() throws(ProxyRefusal) { try units.complete() }
+  public func driverReady() throws(ProxyRefusal) { try units.complete() }
+
+  public var rules: [SeccompRule] {
+    [
+      SeccompRule("recvfrom", [.equals(4, 0, "no address")], because: "takes the negotiation of clients"),
+      SeccompRule(
+        "accept4", [.equals(3, UInt64(0o2004000), "flags NONBLOCK, CLOEXEC")], because: "takes a client of the outlet"),
+      SeccompRule(
+        "socketpair", [.equals(0, 1, "AF_UNIX")],
+        because: "connections for the kernel's NBD client; no other address family"),
+    ]
+  }
 
   public func driverServes(_ queues: DriverQueues) throws(Failure) {
     for unit in units.current.prefix(Int(configuration.unitLimit)) {
@@ -91,7 +108,8 @@ public final class NBDProxy: Proxy {
     areOutletsOpen = true
     for export in server.exports {
       let files = try kernelConnections(export)
-      host?.outletOpened(units.current[export.unit], transmissionFlags: export.flags.rawValue, files: files)
+      host?.tellSupervisor(
+        .unit(units.current[export.unit], transmissionFlags: export.flags.rawValue), files: files)
     }
     if let listener { server.listen(listener) }
     Log.info("\(server.exports.count) units, at most \(server.maximumPayload) bytes a request")
@@ -147,7 +165,10 @@ public final class NBDProxy: Proxy {
     var worked = dispatcher.collect()
     worked = server.reply() || worked
     worked = server.resume() || worked
-    return dispatcher.issue() || worked
+    worked = dispatcher.issue() || worked
+    // What comes next comes later: the loop looks on or sleeps, or completions were waited for while this round was busy.
+    dispatcher.latencies.endBatch()
+    return worked
   }
 
   /// While the loop polls, the driver need not call.
@@ -160,6 +181,8 @@ public final class NBDProxy: Proxy {
   public func tick() { server.tick() }
 
   public func shutdown() { server.shutdown() }
+
+  public var latencies: [LatencyHistogram] { dispatcher.latencies.histograms }
 
   public func addCounters(to counters: inout BrokerCounters) {
     let own = dispatcher.counters

@@ -1,3 +1,4 @@
+import Platform
 import Protocol
 
 /// What a success is answered with.
@@ -16,7 +17,7 @@ struct Request {
     case free
     /// Being made; its payload, if there is any, is coming in from the client.
     case receiving
-    /// Waits for older requests that change what it wants to read or change.
+    /// Waits for older requests, see ``RangeTable``.
     case blocked
     /// Waits for slots; some of its parts may be with the driver.
     case pending
@@ -65,12 +66,14 @@ struct Request {
   var isStructured = false
   /// BLOCK_STATUS: the state of the range, see ``AllocationExtent``.
   var allocation: UInt32 = 0
-  /// Where it is in the ``ChangeTable``, -1 if it is not.
-  var change: Int32 = -1
-  /// Older changes that it waits for.
+  /// Where it is in the ``RangeTable``, -1 if it is not.
+  var range: Int32 = -1
+  /// Older requests that it waits for.
   var blockers: Int32 = 0
   /// Counts accepted requests.
   var arrival: UInt64 = 0
+  /// When it was accepted; 0 where it is answered without that, because it cannot be carried out.
+  var accepted: Nanoseconds = 0
 
   /// First byte behind its range.
   var end: UInt64 { offset + UInt64(length) }

@@ -55,15 +55,16 @@ extension Adapter {
 
   // MARK: Filter, datasheet 7.1.1
 
-  /// Takes frames for `address` and no other unicast address.
-  func setAddress(_ address: HardwareAddress) {
+  /// Takes frames for `address` and no other unicast address; nil: for none.
+  func setAddress(_ address: HardwareAddress?) {
     for index in 1..<AdapterRegister.receiveAddresses {
       bar.write(AdapterRegister.receiveAddressHigh(index), 0)
       bar.write(AdapterRegister.receiveAddressLow(index), 0)
     }
-    let value = Self.registers(of: address)
     // Not valid while it is half written.
     bar.write(AdapterRegister.receiveAddressHigh(0), 0)
+    guard let address else { return bar.write(AdapterRegister.receiveAddressLow(0), 0) }
+    let value = Self.registers(of: address)
     bar.write(AdapterRegister.receiveAddressLow(0), value.low)
     bar.write(AdapterRegister.receiveAddressHigh(0), value.high)
   }

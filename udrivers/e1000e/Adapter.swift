@@ -78,10 +78,24 @@ struct Adapter {
     bar.write(AdapterRegister.flowControlLow, 0)
     bar.write(AdapterRegister.flowControlHigh, 0)
     bar.write(AdapterRegister.multipleQueues, 0)
+    applyWorkarounds()
     bar.write(AdapterRegister.interPacketGap, InterPacketGap.copper)
-    change(AdapterRegister.receiveFilter, set: ReceiveFilter.noAcknowledgeInterrupt)
+    // Written whole: the in-kernel driver leaves the extended format of descriptors on (EXSTEN), and not every reset
+    // takes it back (QEMU 7.2's CTRL.RST does not).
+    bar.write(AdapterRegister.receiveFilter, ReceiveFilter.noAcknowledgeInterrupt)
     configureInterrupts(throttle: throttle)
     clearStatistics()
+  }
+
+  /// For real controllers; see ``Workaround``. Before anything is enabled.
+  private func applyWorkarounds() {
+    change(AdapterRegister.pcieControl, set: Workaround.link)
+    change(AdapterRegister.pcieControl2, set: Workaround.completions)
+    change(
+      AdapterRegister.transmitArbitration, set: Workaround.arbitration, clear: Workaround.noArbitration)
+    change(AdapterRegister.control, clear: Workaround.noControl)
+    change(
+      AdapterRegister.extendedControl, set: Workaround.extendedControl, clear: Workaround.noExtendedControl)
   }
 
   // MARK: Interrupts, datasheet 7.4
@@ -105,11 +119,11 @@ struct Adapter {
 
   func enableLinkInterrupt() { bar.write(AdapterRegister.interruptMaskSet, Cause.other | Cause.otherCauses) }
 
-  /// The next frame, or the next frame sent, interrupts. What was found by polling does not.
+  /// What comes next of these causes of ``Cause/queues`` interrupts. What was found by polling does not.
   @inline(__always)
-  func armQueueInterrupts() {
+  func armQueueInterrupts(_ causes: UInt32) {
     bar.write(AdapterRegister.interruptCause, Cause.queues)
-    bar.write(AdapterRegister.interruptMaskSet, Cause.queues)
+    bar.write(AdapterRegister.interruptMaskSet, causes)
   }
 
   /// Takes the causes that are not a queue's. The controller clears them when they are read, QEMU's does not: they are

@@ -53,6 +53,16 @@ extension E1000EDriver {
     } else {
       Log.info("\(ring) frames cannot be sent without a link; dropping them")
     }
+    try restart()
+  }
+
+  /// Frames are lost, and the controller no longer knows which descriptors it has.
+  func resynchronize() throws(DriverFailure) {
+    Log.warning("the controller has no buffers and has not filled those it was given; resetting it")
+    try restart()
+  }
+
+  private func restart() throws(DriverFailure) {
     // What was counted so far is gone with the reset.
     try adapter.addStatistics(to: &counted)
     counted[.resets] += 1

@@ -7,7 +7,7 @@ public final class E1000EDriver: NetworkDriver {
   public static let version = "1.0"
 
   /// Buffers of each direction, as long as the virtqueue has so many descriptors.
-  private static let outboundBuffers = 256
+  static let outboundBuffers = 128
   private static let inboundBuffers = 1024
   /// The driver's only timer.
   static let watchdog = 0
@@ -25,19 +25,19 @@ public final class E1000EDriver: NetworkDriver {
   let outbound: NetworkQueue
   let inbound: NetworkQueue
 
-  /// Nil until the first settings: the controller has its own address then, and takes no frames.
+  /// Nil until the first settings: the controller takes no frames then.
   private(set) var settings: NetworkSettings?
   private(set) var lastLink = NetworkLink.down
-  var permanentAddress = HardwareAddress(bits: 0)
   var counted = NetworkStatistics()
   // The watchdog's, in `E1000EDriver+Watchdog.swift`.
   var lastFinished: UInt64 = 0
   var stalledTicks = 0
   var hangsInARow = 0
-  /// The queues' interrupts are unmasked, and none of them has come since.
-  private var isArmed = false
+  /// The causes of ``Cause/queues`` that are unmasked, and have not come since.
+  private var armed: UInt32 = 0
 
-  /// Options: `moderation-us`, the least time between two interrupts (20); `segmentation` and `checksum`, 0 or 1 (1).
+  /// Options: `moderation-us`, the least time between two interrupts (20); `segmentation`, `joining` and `checksum`, 0 or
+  /// 1 (1).
   public init(device: Device, options: Options) throws(DriverFailure) {
     guard device.interruptCount > 0, device.networkQueues.count >= 2 else {
       throw DriverFailure(.resources, "at least one interrupt vector and two queues are needed")
@@ -48,12 +48,16 @@ public final class E1000EDriver: NetworkDriver {
     let microseconds = try options.number("moderation-us", default: UInt32(20), in: 0...16000)
     let checksums = try options.number("checksum", default: 1, in: 0...1) == 1
     let segments = try options.number("segmentation", default: 1, in: 0...1) == 1
+    let joins = try options.number("joining", default: 1, in: 0...1) == 1
     let bar = try device.bar(0)
     self.device = device
     self.model = model
     throttle = microseconds * 1000 / 256
     var offloads: NetworkPort.Offloads = checksums ? [.transmitChecksum, .receiveChecksum] : []
+    // Not ECN: the controller takes FIN and PSH out of all segments but the last, and knows nothing of CWR (datasheet
+    // 7.2.6), which it would repeat in each.
     if checksums, segments { offloads.formUnion([.transmitTCP4, .transmitTCP6]) }
+    if checksums, joins { offloads.insert(.receiveTCP) }
     self.offloads = offloads
     outbound = device.networkQueues[0]
     inbound = device.networkQueues[1]
@@ -61,8 +65,8 @@ public final class E1000EDriver: NetworkDriver {
     // The frame check sequence is the controller's business.
     let largest = model.largestFrame - 4
     let receive = try ReceivePath(
-      buffers: min(Self.inboundBuffers, inbound.size), largest: largest, reportsChecksums: checksums, bar: bar,
-      arena: &device.arena)
+      buffers: min(Self.inboundBuffers, inbound.size), largest: largest, reportsChecksums: checksums,
+      joinsSegments: joins, bar: bar, arena: &device.arena)
     let transmit = try TransmitPath(
       buffers: min(Self.outboundBuffers, outbound.size),
       capacity: checksums && segments ? NetworkClass.maximumSegmentedFrame : largest, largest: largest, bar: bar,
@@ -85,22 +89,22 @@ public final class E1000EDriver: NetworkDriver {
   public func start() throws(DriverFailure) -> NetworkPort {
     try adapter.reset(device)
     if try !adapter.checkNVM(device) { Log.warning("the NVM's checksum is wrong; its settings may be as well") }
-    permanentAddress = try adapter.permanentAddress(device)
+    let address = try adapter.permanentAddress(device)
     let version = try adapter.readNVM(5, device)
     let phy = try adapter.startPHY(device)
     program()
     transmit.pointee.offerAll(outbound)
     Log.info(
-      "\(model.name), \(permanentAddress), NVM \(version >> 12).\(version >> 4 & 0xFF), "
+      "\(model.name), \(address), NVM \(version >> 12).\(version >> 4 & 0xFF), "
         + "PHY 0x\(String(phy, radix: 16)), \(adapter.vectors) interrupt vectors")
     return NetworkPort(
-      address: permanentAddress, maximumMTU: UInt16(NetworkClass.maximumMTU), offloads: offloads, queuePairs: 1,
+      address: address, maximumMTU: UInt16(NetworkClass.maximumMTU), offloads: offloads, queuePairs: 1,
       model: model.name, firmware: "\(version >> 12).\(version >> 4 & 0xFF)")
   }
 
   /// Brings the controller from its reset to where the settings want it.
   func program() {
-    isArmed = false
+    armed = 0
     adapter.configure(throttle: throttle)
     receive.pointee.program()
     transmit.pointee.program(outbound)
@@ -134,23 +138,27 @@ public final class E1000EDriver: NetworkDriver {
     return 0
   }
 
-  /// Writes address, multicast table and receive control; without settings no frames are taken.
+  /// Writes address, multicast table and receive control.
+  ///
+  /// Receiving stays enabled until the controller is reset, since real ones do not bear that RCTL.EN is cleared under traffic
+  /// (Linux: FLAG2_NO_DISABLE_RX). A port that is down, or has no settings yet, takes no frames because nothing passes its
+  /// filter.
   private func setFilter() {
-    transmit.pointee.isOpen = settings?.isEnabled ?? false
-    adapter.setAddress(settings?.address ?? permanentAddress)
-    adapter.setMulticast(settings?.multicast ?? [])
-    var control = ReceiveControl.stripCRC | ReceiveControl.discardPause | ReceiveControl.broadcast
-    if let settings {
-      if settings.isEnabled { control |= ReceiveControl.enable }
-      if settings.isPromiscuous {
-        control |= ReceiveControl.unicastPromiscuous | ReceiveControl.multicastPromiscuous
-      }
-      if settings.receivesAllMulticast { control |= ReceiveControl.multicastPromiscuous }
-      // 1522 bytes with the check sequence are taken without it.
-      if settings.mtu > 1500 { control |= ReceiveControl.longPackets }
+    let open = settings.flatMap { $0.isEnabled ? $0 : nil }
+    transmit.pointee.isOpen = open != nil
+    adapter.setAddress(open?.address)
+    adapter.setMulticast(open?.multicast ?? [])
+    // The controller takes frames of any length, the driver those that the MTU permits.
+    var control =
+      ReceiveControl.enable | ReceiveControl.stripCRC | ReceiveControl.discardPause | ReceiveControl.longPackets
+    if let open {
+      receive.pointee.limit = NetworkClass.maximumFrame(mtu: Int(open.mtu))
+      control |= ReceiveControl.broadcast
+      if open.isPromiscuous { control |= ReceiveControl.unicastPromiscuous | ReceiveControl.multicastPromiscuous }
+      if open.receivesAllMulticast { control |= ReceiveControl.multicastPromiscuous }
     }
     adapter.bar.write(AdapterRegister.receiveControl, control)
-    if transmit.pointee.isOpen { receive.pointee.refill() }
+    receive.pointee.refill()
   }
 
   // MARK: Link
@@ -196,16 +204,19 @@ public final class E1000EDriver: NetworkDriver {
   }
 
   public func armInterrupts() throws(DriverFailure) {
-    guard !isArmed else { return }
-    adapter.armQueueInterrupts()
-    isArmed = true
+    let wanted = transmit.pointee.wantsInterrupt ? Cause.queues : Cause.receiveQueue
+    guard armed & wanted != wanted else { return }
+    adapter.armQueueInterrupts(wanted)
+    armed |= wanted
   }
 
   public func interrupt(_ vector: Int) throws(DriverFailure) {
-    if vector == adapter.receiveVector || vector == adapter.transmitVector { isArmed = false }
+    if vector == adapter.receiveVector { armed &= ~Cause.receiveQueue }
+    if vector == adapter.transmitVector { armed &= ~Cause.transmitQueue }
     guard vector == adapter.otherVector else { return }
     let causes = try adapter.takeOtherCauses()
     adapter.enableLinkInterrupt()
     if causes & Cause.linkChange != 0 { try checkLink() }
+    if causes & Cause.receiveOverrun != 0, receive.pointee.ring.isLost() { try resynchronize() }
   }
 }

@@ -65,7 +65,8 @@ struct OutboundFrame {
     // Two loads, so that nobody changes a field midway: flags 7:0 and gso_type 15:8; gso_size 15:0, csum_start 31:16 and
     // csum_offset 47:32.
     let kinds = bh_load32(bytes - NetworkClass.headerSize)
-    let kind = UInt8(truncatingIfNeeded: kinds >> 8) & ~NetworkClass.segmentationECN
+    // With the flag for ECN it is of no kind that is known here: the driver does not offer to cut those.
+    let kind = UInt8(truncatingIfNeeded: kinds >> 8)
     let needsChecksum = UInt8(truncatingIfNeeded: kinds) & NetworkClass.flagNeedsChecksum != 0
     if kind == NetworkClass.Segmentation.none.rawValue {
       guard length <= largest else { throw .length }

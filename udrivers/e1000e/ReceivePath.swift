@@ -11,6 +11,13 @@ struct ReceivePath: ~Copyable {
   private(set) var freeCount: Int
   /// By buffer: where its frame goes on; -1 at its end.
   private let following: UnsafeMutablePointer<Int16>
+  /// By buffer of a train: bytes of its payload.
+  private let payloads: UnsafeMutablePointer<UInt16>
+
+  /// Segments that become one frame, and their first and last buffer. None is left when ``poll(_:)`` returns.
+  private var train = SegmentTrain()
+  private var trainFirst = -1
+  private var trainLast = -1
 
   /// The frame that is coming in: its first and last buffer, and its bytes; -1 where there is none.
   private var first = -1
@@ -23,13 +30,16 @@ struct ReceivePath: ~Copyable {
 
   /// Bytes of the largest frame that can be.
   private let largest: Int
+  /// Bytes of the largest frame that the outlet is to get.
+  var limit: Int
   /// Whether the outlet is told that checksums are right.
   private let reportsChecksums: Bool
+  private let joinsSegments: Bool
   private(set) var dropped: UInt64 = 0
   private(set) var implausible: UInt64 = 0
 
   init(
-    buffers count: Int, largest: Int, reportsChecksums: Bool, bar: Bar, arena: inout Arena
+    buffers count: Int, largest: Int, reportsChecksums: Bool, joinsSegments: Bool, bar: Bar, arena: inout Arena
   ) throws(DriverFailure) {
     // Half of the buffers wait for frames, half are on their way through the outlet.
     let ring = try ReceiveRing(entries: max(8, count / 2 & ~7), bar: bar, arena: &arena)
@@ -38,18 +48,23 @@ struct ReceivePath: ~Copyable {
     self.ring = ring
     free = .allocate(capacity: count)
     following = .allocate(capacity: count)
+    payloads = .allocate(capacity: count)
+    payloads.initialize(repeating: 0, count: count)
     for index in 0..<count {
       (free + index).initialize(to: UInt16(count - 1 - index))
       (following + index).initialize(to: -1)
     }
     freeCount = count
     self.largest = largest
+    limit = largest
     self.reportsChecksums = reportsChecksums
+    self.joinsSegments = joinsSegments
   }
 
   deinit {
     free.deallocate()
     following.deallocate()
+    payloads.deallocate()
   }
 
   @inline(__always)
@@ -115,6 +130,7 @@ struct ReceivePath: ~Copyable {
         finish(piece, queue)
       }
     }
+    endTrain(queue)
     if found { refill() }
     return found
   }
@@ -147,8 +163,8 @@ struct ReceivePath: ~Copyable {
 
   @inline(__always)
   private mutating func finish(_ piece: ReceivedPiece, _ queue: NetworkQueue) {
-    guard !piece.isDamaged, length >= NetworkClass.minimumFrame else {
-      if piece.isDamaged { dropped &+= 1 } else { implausible &+= 1 }
+    guard !piece.isDamaged, length >= NetworkClass.minimumFrame, length <= limit else {
+      if piece.isDamaged || length > limit { dropped &+= 1 } else { implausible &+= 1 }
       return abandon()
     }
     let header = buffers.frame(first) - NetworkClass.headerSize
@@ -156,9 +172,50 @@ struct ReceivePath: ~Copyable {
     // The header is 4-byte aligned at least: the frame begins on a cache line.
     bh_store32(header, isValid ? UInt32(NetworkClass.flagDataValid) : 0)
     bh_store64(header + 4, 0)
-    describe(queue)
-    queue.offer(first)
+    if joinsSegments, isValid, first == last, let segment = TCPSegment(buffers.frame(first), length: length) {
+      couple(segment, queue)
+    } else {
+      endTrain(queue)
+      describe(queue)
+      queue.offer(first)
+    }
     (first, last, length) = (-1, -1, 0)
+  }
+
+  /// Makes the frame that has come part of the train, or the beginning of the next one.
+  @inline(__always)
+  private mutating func couple(_ segment: TCPSegment, _ queue: NetworkQueue) {
+    payloads[first] = UInt16(truncatingIfNeeded: segment.payload)
+    if trainFirst >= 0, train.join(segment) {
+      following[trainLast] = Int16(truncatingIfNeeded: first)
+    } else {
+      endTrain(queue)
+      train.begin(segment)
+      trainFirst = first
+    }
+    trainLast = first
+    if train.isComplete { endTrain(queue) }
+  }
+
+  /// Offers the train: of its first frame all, of the others the payload.
+  @inline(__always)
+  private mutating func endTrain(_ queue: NetworkQueue) {
+    guard trainFirst >= 0 else { return }
+    let headers = train.headers
+    train.finish()
+    var next = Int(following[trainFirst])
+    queue.setFragment(
+      trainFirst, address: buffers.headerAddress(trainFirst),
+      length: UInt32(NetworkClass.headerSize + headers) + UInt32(payloads[trainFirst]), next: next < 0 ? nil : next)
+    while next >= 0 {
+      let buffer = next
+      next = Int(following[buffer])
+      queue.setFragment(
+        buffer, address: buffers.frameAddress(buffer) + UInt64(headers), length: UInt32(payloads[buffer]),
+        next: next < 0 ? nil : next)
+    }
+    queue.offer(trainFirst)
+    (trainFirst, trainLast) = (-1, -1)
   }
 
   /// Writes the descriptors of the frame; all but the last piece fill their buffers.

@@ -93,6 +93,15 @@ struct ReceiveRing: ~Copyable {
     shownTail = tail
   }
 
+  /// Whether the controller says that it has used up its buffers although it has filled none of those that are left: one that
+  /// has reported more than it got, and that would receive nothing any more. Reads a register, behind which the controller's
+  /// writes have arrived.
+  func isLost() -> Bool {
+    let new = tail >= shownTail ? tail - shownTail : tail + entries - shownTail
+    guard filled > new, bar.read(AdapterRegister.receiveHead) == UInt32(shownTail) else { return false }
+    return bh_load64(memory.pointer + head * 16 + 8) & Self.done == 0
+  }
+
   /// Takes the next piece that has come. All that the controller says of it is in one load.
   @inline(__always)
   mutating func next() -> ReceivedPiece? {

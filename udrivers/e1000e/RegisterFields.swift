@@ -17,6 +17,25 @@ enum Control {
   static let phyReset: UInt32 = 1 << 31
 }
 
+/// What Intel's drivers for Linux (e1000_82574 in 82571.c) and FreeBSD write into every real 82574 before it sends or
+/// receives; no emulator needs it. The datasheet calls these bits reserved, or says no more than their names, and each
+/// erratum's number is not known here: what is done is what those drivers do.
+enum Workaround {
+  /// GCR2 bit 0: completions on PCIe that fail or come late, above all with ASPM on. Without it frames stay unsent until the
+  /// watchdog resets the controller.
+  static let completions: UInt32 = 1 << 0
+  /// GCR bit 22, of the same kind.
+  static let link: UInt32 = 1 << 22
+  /// TARC0: bit 26 is to be set, and 30:27 are to be 0.
+  static let arbitration: UInt32 = 1 << 26
+  static let noArbitration: UInt32 = 15 << 27
+  /// CTRL: bit 29 is to be 0.
+  static let noControl: UInt32 = 1 << 29
+  /// CTRL_EXT: bit 22 is to be set, and 23 to be 0.
+  static let extendedControl: UInt32 = 1 << 22
+  static let noExtendedControl: UInt32 = 1 << 23
+}
+
 /// STATUS, datasheet 10.2.2.
 struct AdapterStatus: Equatable {
   let rawValue: UInt32
@@ -83,9 +102,11 @@ enum InterruptVectors {
 
 /// RCTL, datasheet 10.2.5. Multicast offset 0 (bits 47:36 of the address), buffers of 2048 bytes.
 enum ReceiveControl {
+  /// EN.
   static let enable: UInt32 = 1 << 1
   static let unicastPromiscuous: UInt32 = 1 << 3
   static let multicastPromiscuous: UInt32 = 1 << 4
+  /// LPE: frames of more than 1522 bytes, with the check sequence. One of 1500 bytes behind two tags has 1526.
   static let longPackets: UInt32 = 1 << 5
   static let broadcast: UInt32 = 1 << 15
   static let discardPause: UInt32 = 1 << 22

@@ -21,6 +21,9 @@ public enum AdapterRegister {
   public static let flowControlType = Register<UInt32>(0x0030)
   /// EXTCNF_CTRL, extended configuration: who may use MDIO.
   public static let extendedConfiguration = Register<UInt32>(0x0F00)
+  /// GCR and GCR2, control of PCIe.
+  public static let pcieControl = Register<UInt32>(0x5B00)
+  public static let pcieControl2 = Register<UInt32>(0x5B64)
 
   // Interrupts, 10.2.4
 

@@ -35,6 +35,10 @@ struct TransmitPath: ~Copyable {
       buffer, address: buffers.headerAddress(buffer), length: UInt32(NetworkClass.headerSize + buffers.capacity))
   }
 
+  /// Somebody waits for frames to be sent: the next one has no room, or the outlet soon has no buffers. Else buffers come
+  /// back when the driver is awake anyway, and no interrupt is spent on them.
+  @inline(__always) var wantsInterrupt: Bool { ring.room < reserve || ring.pending * 4 >= buffers.count }
+
   /// Takes frames from the outlet, as many as there is room for.
   /// - Returns: whether there were any.
   mutating func take(_ queue: NetworkQueue) throws(DriverFailure) -> Bool {

@@ -26,6 +26,8 @@ enum Attack: String, CaseIterable {
   case interrupts
   /// Units that cannot be, or are not what they were.
   case lie
+  /// Lines on its log that are to look like somebody else's.
+  case log
 }
 
 /// Serves like the NVMe driver until its time has come.
@@ -99,6 +101,7 @@ final class HostileDriver: BlockDriver {
     case .crash: crash()
     case .config: try touchConfig()
     case .interrupts: try storm()
+    case .log: forgeLines()
     }
   }
 

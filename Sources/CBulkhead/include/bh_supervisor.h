@@ -22,8 +22,12 @@ int bh_unix_listen(const char *path, unsigned mode, int gid);
 int bh_unix_accept(int fd);
 /* The user at the other end of a connected Unix socket. */
 int bh_peer_uid(int fd, uid_t *uid);
-/* One datagram to a Unix socket; a path that begins with '@' is in the abstract namespace. */
-int bh_unix_datagram(const char *path, const void *bytes, size_t length);
+/* Whether a socket listens at `path`, where there is still a socket: 1 or 0. */
+int bh_unix_listens_at(int fd, const char *path);
+/* Gives the socket file at `path` a mode, and a group unless that is -1. */
+int bh_unix_permit(const char *path, unsigned mode, int gid);
+/* One datagram to a Unix socket, with copies of files; a path that begins with '@' is in the abstract namespace. */
+int bh_unix_datagram(const char *path, const void *bytes, size_t length, const int *fds, size_t count);
 
 /* Takes an exclusive lock on an open file without waiting. */
 int bh_lock_file(int fd);

@@ -27,6 +27,10 @@ int bh_tap_get_header_size(int fd, int *bytes);
 int bh_tap_set_little_endian(int fd, int on);
 int bh_tap_set_offload(int fd, unsigned long offloads);
 int bh_tap_set_carrier(int fd, int on);
+/* TUNSETPERSIST: whether the interface stays when its last file is closed. */
+int bh_tap_set_persistent(int fd, int on);
+/* TUNGETDEVNETNS: a file that stands for the network namespace in which the interface is now; close-on-exec. */
+int bh_tap_get_namespace(int fd);
 int bh_tap_set_send_buffer(int fd, int bytes);
 int bh_tap_get_send_buffer(int fd, int *bytes);
 /* readv(2) and writev(2): one frame with its header. */

@@ -14,6 +14,7 @@ public enum StatusPage {
       page.line("IOMMU group", device.group.map(String.init) ?? (device.vendor.isEmpty ? nil : "none"))
       page.line("Kernel driver", device.kernelDriver ?? "none")
     }
+    page.line("Desired", device.desired + (device.origin.map { ", by \($0)" } ?? ""))
     guard device.state != "unconfigured" else {
       page.line("State", "unconfigured: the kernel's own, Bulkhead leaves it alone")
       return page.text
@@ -43,6 +44,7 @@ public enum StatusPage {
 
   private static func outlet(_ device: Device, _ page: inout Page) {
     guard let outlet = device.outlet else { return }
+    if let interface = outlet.interface { InterfaceLines.put(interface, outlet.port, &page) }
     for unit in outlet.units {
       var text = unit.kernelDevice ?? "no kernel block device"
       if let link = unit.link { text += " (\(link))" }
@@ -56,6 +58,15 @@ public enum StatusPage {
 
   private static func counters(_ device: Device, _ page: inout Page) {
     guard let counters = device.counters else { return }
+    guard device.outlet?.interface == nil else {
+      var lines = ["\(counters.interrupts) interrupts, \(counters.wakeups) wake-ups"]
+      if device.outlet?.interface?.datapath == "broker" {
+        lines.insert(
+          "moved \(counters.framesOut) frames out (\(HumanUnits.bytes(counters.bytesOut))), \(counters.framesIn) in "
+            + "(\(HumanUnits.bytes(counters.bytesIn))), \(counters.framesRefused) refused by the kernel", at: 0)
+      }
+      return page.lines("Broker's work", lines)
+    }
     page.lines(
       "Requests",
       [

@@ -14,6 +14,14 @@ public struct Style: Sendable {
 
   public static let plain = Style(isColoured: false)
 
+  /// As the environment of a terminal wants it.
+  /// - Parameters:
+  ///   - noColour: `NO_COLOR`, which counts unless it is empty (https://no-color.org).
+  ///   - terminal: `TERM`; a dumb one would show the escapes.
+  public init(noColour: String?, terminal: String?) {
+    isColoured = (noColour ?? "").isEmpty && terminal != "dumb"
+  }
+
   public func paint(_ text: String, _ tone: Tone) -> String {
     guard isColoured, !text.isEmpty else { return text }
     switch tone {
@@ -23,6 +31,9 @@ public struct Style: Sendable {
     case .plain: return text
     }
   }
+
+  /// What is there for those who ask.
+  public func faint(_ text: String) -> String { isColoured ? "\u{1b}[2m\(text)\u{1b}[0m" : text }
 
   public func bold(_ text: String) -> String { isColoured ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
 

@@ -22,7 +22,14 @@ public struct Configuration: Sendable {
   /// What is to be done with a device: nil if the configuration does not name it.
   /// - Throws: ``ConfigurationIssue`` where two entries mean it, or no driver is to be had.
   public func assignment(of device: PCIDevice, among devices: [PCIDevice]) throws(ConfigurationIssue) -> Assignment? {
-    let fitting = entries.filter { $0.match.fits(device) }
+    guard exemption(of: device) == nil else { return nil }
+    return try takingAssignment(of: device, among: devices)
+  }
+
+  /// As ``assignment(of:among:)``, but as if no entry left the device to the kernel.
+  func takingAssignment(of device: PCIDevice, among devices: [PCIDevice]) throws(ConfigurationIssue) -> Assignment? {
+    var fitting = entries.filter { !$0.isExemption && $0.match.fits(device) }
+    if fitting.contains(where: { !$0.isTransient }) { fitting.removeAll(where: \.isTransient) }
     guard let entry = fitting.first else { return nil }
     if fitting.count > 1 {
       // Where the files alone show it, the loader has said it in these words already.
@@ -35,6 +42,17 @@ public struct Configuration: Sendable {
     return Assignment(
       hardware: .function(device), name: name(of: device, by: entry, among: devices), entry: entry,
       driver: try driver(for: .function(device), by: entry))
+  }
+
+  /// The entry that leaves a device to the kernel's own driver, whatever other entries say.
+  func exemption(of device: PCIDevice) -> DeviceEntry? {
+    entries.first { $0.isExemption && $0.match.fits(device) }
+  }
+
+  /// The entry that names an address and is not overruled by one that leaves it to the kernel.
+  func entry(naming address: PCIAddress) -> DeviceEntry? {
+    guard !entries.contains(where: { $0.isExemption && $0.match.address == address }) else { return nil }
+    return entries.first { $0.match.address == address && !$0.isExemption }
   }
 
   /// The device that an entry emulates; nil for one that means a device of this machine.
@@ -55,7 +73,7 @@ public struct Configuration: Sendable {
   private func driver(for hardware: Hardware, by entry: DeviceEntry) throws(ConfigurationIssue) -> InstalledDriver? {
     let location = entry.settings.driverLocation ?? entry.location
     switch entry.settings.driver {
-    case .some(.none), nil: return nil
+    case .some(.none), .kernel, nil: return nil
     case .named(let name):
       // The loader has seen to it that there is one.
       return drivers.first { $0.manifest.name == name }

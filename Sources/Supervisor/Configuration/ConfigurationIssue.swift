@@ -12,6 +12,9 @@ public struct SourceLocation: Hashable, Sendable, CustomStringConvertible {
     self.column = column
   }
 
+  /// `file:line`
+  var short: String { SourceLocation(file: file, line: line).description }
+
   /// `file:line:column`, as compilers write it.
   public var description: String {
     if line == 0 { return file }

@@ -41,6 +41,10 @@ public struct DeviceEntry: Equatable, Sendable {
   public var match: Match
   public var emulated: EmulatedDevice?
   public var settings: DeviceSettings
+  /// Keys that must fit the class of the device.
+  var classKeys: [ClassKey] = []
+  /// Where each value was said, in the entry or in `[defaults]`, by the key's full name: `limits.memory`.
+  var origins: [String: SourceLocation] = [:]
   /// Where its `[[device]]` is.
   public var location: SourceLocation
 
@@ -54,6 +58,12 @@ public struct DeviceEntry: Equatable, Sendable {
     self.settings = settings
     self.location = location
   }
+
+  /// Lasts until the next boot, and gives way to entries that last longer.
+  var isTransient = false
+
+  /// Leaves its devices to the kernel.
+  var isExemption: Bool { settings.driver == .kernel }
 
   /// Names are parts of paths and of export names: lower case, digits and hyphens, up to 32, a letter first.
   static func isName(_ text: String) -> Bool {

@@ -1,4 +1,5 @@
 import Platform
+import Protocol
 
 /// What the configuration says of a device beyond which one it is. The values given here are the built-in defaults;
 /// `[defaults]` changes them for all devices, an entry for its own.
@@ -8,6 +9,8 @@ public struct DeviceSettings: Equatable, Sendable {
     case automatic
     /// Bound to vfio-pci and left alone, so that another device of its IOMMU group can be used.
     case none
+    /// The kernel's own has the device, whatever other entries say.
+    case kernel
     case named(String)
   }
 
@@ -59,9 +62,38 @@ public struct DeviceSettings: Equatable, Sendable {
     public var socket = true
     public var namespaces = Namespaces.first
     public var readOnly = false
+    /// Of a network device.
+    public var interface = Interface()
 
     /// ``kernel``, or what a device of this machine has if nothing was said.
     var kernelOutlet: Kernel { kernel ?? .required }
+  }
+
+  /// The interface of a network device. Addresses, and whether it is up, are the administrator's.
+  public struct Interface: Equatable, Sendable {
+    public enum Datapath: String, CaseIterable, Sendable {
+      /// vhost-net where the kernel has it, else the broker.
+      case auto
+      /// The kernel moves the frames.
+      case vhost
+      /// The broker moves the frames.
+      case broker
+    }
+
+    /// Nil: derived from the device's name or address.
+    public var name: String?
+    /// Nil: the NIC's own.
+    public var address: HardwareAddress?
+    /// Bytes; nil: the kernel's 1500.
+    public var mtu: Int?
+    /// Of `ip netns`; nil: the supervisor's own.
+    public var namespace: String?
+    /// The bridge or VRF that it belongs to.
+    public var master: String?
+    public var datapath = Datapath.auto
+    /// How long vhost-net polls for more before it sleeps; 0: not at all. A round trip is a fifth shorter with the default,
+    /// and what polls gives way to whoever wants the processor.
+    public var busyPoll: Nanoseconds = 200_000
   }
 
   public struct Limits: Equatable, Sendable {
@@ -74,12 +106,13 @@ public struct DeviceSettings: Equatable, Sendable {
     public var arena: Int?
     /// Bytes of payload memory between outlet and device.
     public var payload = 32 << 20
-    /// Virtqueues; nil: one for each processor, at most as many as the driver can serve, at most 4.
+    /// Virtqueues, pairs of them for a network device; nil: one for each processor, at most as many as the driver can
+    /// serve, at most 4.
     public var queues: Int?
-    /// Entries of a virtqueue, a power of two.
-    public var queueSize = 256
-    /// How long the broker and its proxy go on looking for work after the last, before they sleep.
-    public var spin: Nanoseconds = 50_000
+    /// Entries of a virtqueue, a power of two; nil: what the driver's manifest asks for.
+    public var queueSize: Int?
+    /// How long driver and broker go on looking for work after the last, before they sleep; nil: ``DeviceClass/defaultSpin``.
+    public var spin: Nanoseconds?
     /// Interrupts a second of one vector that count as a storm; 0: never.
     public var interruptRate = 200_000
   }
@@ -132,6 +165,17 @@ public struct DeviceSettings: Equatable, Sendable {
     /// Where it was said does not matter.
     public static func == (left: Option, right: Option) -> Bool {
       left.name == right.name && left.value == right.value
+    }
+  }
+}
+
+extension DeviceClass {
+  /// How long it is worthwhile to look on, in nanoseconds: a disk's next completion is near or far, the answer to a frame
+  /// comes after the other end's time.
+  public var defaultSpin: Nanoseconds {
+    switch self {
+    case .block: 50_000
+    case .network: 500_000
     }
   }
 }

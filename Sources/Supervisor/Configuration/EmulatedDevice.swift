@@ -2,6 +2,7 @@ import Emulation
 import PCI
 import Platform
 import Protocol
+import TAP
 
 /// A device that exists in its broker only: the key `emulated` of an entry, or `--emulated`.
 public struct EmulatedDevice: Equatable, Sendable {
@@ -12,9 +13,9 @@ public struct EmulatedDevice: Equatable, Sendable {
   /// So many can be numbered.
   static let maximumCount = 256
 
-  /// Reads `nvme,file=disk.img,size=64M` (``EmulationOptions/init(parsing:)``).
+  /// Reads `nvme,file=disk.img,size=64M` or `e1000e,wire=bhw0` (``EmulationOptions/init(parsing:)``).
   /// - Parameter folder: what a relative path of the file is relative to; nil: the working directory.
-  /// - Throws: `emulation-option`.
+  /// - Throws: `emulation-option`; `interface-name` for a wire that cannot be called so.
   public init(parsing text: String, relativeTo folder: String? = nil) throws(Failure) {
     options = try EmulationOptions(parsing: text)
     if let name = options.name, !DeviceEntry.isName(name) {
@@ -22,6 +23,7 @@ public struct EmulatedDevice: Equatable, Sendable {
         "emulation-option", "read `name=\(name)`",
         hint: "name is lower-case letters, digits and hyphens, at most 32, beginning with a letter")
     }
+    if let wire = options.wire { _ = try InterfaceName(wire) }
     guard options.textWithoutFile.utf8.count <= BrokerConfiguration.emulationLimit else {
       throw Failure(
         "emulation-option", "read `\(text)`",
@@ -40,10 +42,17 @@ public struct EmulatedDevice: Equatable, Sendable {
     options.address = "\(address)"
   }
 
-  /// Red Hat's ids for the controller that QEMU emulates; the guests of both use the same drivers.
   var identity: DeviceIdentity {
-    DeviceIdentity(
-      vendorID: 0x1b36, deviceID: 0x0010, classCode: 0x01_0802, vendorName: "Bulkhead",
-      deviceName: "Emulated NVM Express Controller", className: "Non-Volatile memory controller")
+    switch options.model {
+    // Red Hat's ids for the controller that QEMU emulates; the guests of both use the same drivers.
+    case .nvme:
+      DeviceIdentity(
+        vendorID: 0x1b36, deviceID: 0x0010, classCode: 0x01_0802, vendorName: "Bulkhead",
+        deviceName: "Emulated NVM Express Controller", className: "Non-Volatile memory controller")
+    case .e1000e:
+      DeviceIdentity(
+        vendorID: 0x8086, deviceID: 0x10d3, classCode: 0x02_0000, vendorName: "Bulkhead",
+        deviceName: "Emulated 82574L Gigabit Network Controller", className: "Ethernet controller")
+    }
   }
 }

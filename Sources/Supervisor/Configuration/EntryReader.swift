@@ -3,7 +3,8 @@ import Platform
 
 extension DeviceEntry {
   /// Reads one `[[device]]` on top of the defaults. What is wrong is in the log, and the rest is still checked.
-  init(_ reader: TableReader, defaults: DeviceSettings) {
+  /// - Parameter origins: where the defaults were said.
+  init(_ reader: TableReader, defaults: DeviceSettings, origins: [String: SourceLocation] = [:]) {
     var settings = defaults
     settings.apply(reader)
     let name = reader.parsed(
@@ -11,11 +12,14 @@ extension DeviceEntry {
     ) { DeviceEntry.isName($0) ? $0 : nil }
     let match = Match(reader)
     let emulated = EmulatedDevice.read(reader)
+    let classKeys = ClassKey.all(in: reader)
     reader.finish()
     let location = reader.location
     guard !reader.has("emulated") else {
       DeviceEntry.check(emulatedBy: reader, settings)
       self.init(name: name, emulated: emulated, settings: settings.emulated(reader.log, location), location: location)
+      self.classKeys = classKeys
+      self.origins = origins.merging(reader.places) { $1 }
       return
     }
     if !reader.has("address"), !reader.has("id"), !reader.has("class") {
@@ -30,12 +34,18 @@ extension DeviceEntry {
         hint: "add driver = \"auto\", or the name of one: driver = \"nvme\"")
     }
     self.init(name: name, match: match, settings: settings, location: location)
+    self.classKeys = classKeys
+    self.origins = origins.merging(reader.places) { $1 }
   }
 
   /// `--emulated TEXT`: an entry with nothing but the defaults.
-  init(_ device: EmulatedDevice, text: String, defaults: DeviceSettings, log: IssueLog) {
+  init(
+    _ device: EmulatedDevice, text: String, defaults: DeviceSettings, origins: [String: SourceLocation], log: IssueLog
+  ) {
     let location = SourceLocation(file: "--emulated \(text)")
     self.init(emulated: device, settings: defaults.emulated(log, location), location: location)
+    self.origins = origins
+    self.origins["emulated"] = location
   }
 
   private init(name: String? = nil, emulated: EmulatedDevice?, settings: DeviceSettings, location: SourceLocation) {
@@ -49,7 +59,7 @@ extension DeviceEntry {
       reader.log.add(
         node.key, "\"\(key)\" means a device of this machine, \"emulated\" makes one", hint: "remove one of the two")
     }
-    if let node = reader.node("driver"), settings.driver == DeviceSettings.Driver.none {
+    if let node = reader.node("driver"), settings.driver == DeviceSettings.Driver.none || settings.driver == .kernel {
       reader.complain("driver", node, must: "a driver for an emulated device", hint: "leave it out for \"auto\"")
     }
   }
@@ -59,7 +69,9 @@ extension DeviceSettings {
   /// As an emulated device has them: a driver that fits, and no kernel block device, unless something else was said.
   fileprivate func emulated(_ log: IssueLog, _ location: SourceLocation) -> DeviceSettings {
     var settings = self
-    if settings.driver == nil || settings.driver == Driver.none { settings.driver = .automatic }
+    if settings.driver == nil || settings.driver == Driver.none || settings.driver == .kernel {
+      settings.driver = .automatic
+    }
     if settings.outlet.kernel == nil {
       settings.outlet.kernel = .never
       settings.outlet.check(location, log)

@@ -54,6 +54,43 @@ enum FileText {
     return rename(temporary, path) == 0 ? 0 : errno
   }
 
+  /// The first half of writing a file such that a power loss leaves either the old text or the new one: the text is on the
+  /// disk afterwards, under another name. ``commit(_:)`` or ``discard(_:)`` follows.
+  /// - Returns: the errno, or 0.
+  static func stage(_ path: String, _ text: String, mode: mode_t = 0o644) -> Int32 {
+    let temporary = path + ".new"
+    unlink(temporary)
+    let error = write(text, to: temporary, mode: mode)
+    guard error == 0 else {
+      unlink(temporary)
+      return error
+    }
+    return synchronize(temporary)
+  }
+
+  /// Puts a staged text in its place.
+  /// - Returns: the errno, or 0.
+  static func commit(_ path: String) -> Int32 {
+    guard rename(path + ".new", path) == 0 else { return errno }
+    return synchronize(folder(of: path))
+  }
+
+  static func discard(_ path: String) { unlink(path + ".new") }
+
+  /// Removes a file for good; one that is not there is fine.
+  /// - Returns: the errno, or 0.
+  static func removeDurably(_ path: String) -> Int32 {
+    guard unlink(path) == 0 || errno == ENOENT else { return errno }
+    return synchronize(folder(of: path))
+  }
+
+  private static func synchronize(_ path: String) -> Int32 {
+    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return errno }
+    defer { close(file) }
+    return fsync(file) == 0 ? 0 : errno
+  }
+
   /// The names in a directory, sorted; empty if there is none.
   static func names(in directory: String) -> [String] {
     guard let stream = opendir(directory) else { return [] }
@@ -86,6 +123,9 @@ extension FileText {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
+
+  /// Without the folders.
+  static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
   static func remove(_ path: String) { unlink(path) }
 

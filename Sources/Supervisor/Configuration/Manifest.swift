@@ -58,6 +58,9 @@ enum ManifestReader {
           DeviceEntry.isName($0) ? $0 : nil
         }
       } ?? ""
+    manifest.version = reader.parsed("version", must: "a version of at most 32 bytes") {
+      (1...32).contains($0.utf8.count) && $0.utf8.allSatisfy { (0x21..<0x7f).contains($0) } ? $0 : nil
+    }
     if let kind = required("class", reader, { reader.choice("class", Class.self) }) {
       manifest.deviceClass = kind == .block ? .block : .network
     }
@@ -70,6 +73,11 @@ enum ManifestReader {
         reader.integer("interrupts", in: 1...DriverFile.maximumInterrupts)
       } ?? 1
     manifest.queues = required("queues", reader) { reader.integer("queues", in: 1...DriverFile.maximumQueues) } ?? 1
+    if manifest.deviceClass == .network, manifest.queues % 2 != 0, let node = reader.node("queues") {
+      reader.complain(
+        "queues", node, must: "an even number", hint: "a network driver serves pairs: one queue out, one in")
+    }
+    manifest.queueSize = reader.powerOfTwo("queue-size", in: BrokerConfiguration.queueSizes)
     manifest.arenaSize = required("arena", reader) { reader.bytes("arena", in: 4096...AddressMap.maximumArena) } ?? 4096
     manifest.mapsPayload = reader.boolean("maps-payload") ?? false
     manifest.bars = bars(reader)

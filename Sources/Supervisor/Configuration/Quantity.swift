@@ -40,6 +40,17 @@ enum Quantity {
     return value
   }
 
+  /// `100ms`, as ``duration(_:)`` reads it.
+  static func text(duration: Nanoseconds) -> String {
+    let units: [(suffix: String, scale: Nanoseconds)] = [
+      ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000),
+    ]
+    for unit in units where duration > 0 && duration % unit.scale == 0 {
+      return "\(duration / unit.scale)\(unit.suffix)"
+    }
+    return duration == 0 ? "0" : "\(duration / 1000)us"
+  }
+
   /// `4M`, or the plain number where it is no multiple.
   static func text(bytes: Int) -> String {
     for (suffix, shift) in [("G", 30), ("M", 20), ("K", 10)] where bytes > 0 && bytes % (1 << shift) == 0 {

@@ -1,5 +1,7 @@
+import Netlink
 import Platform
 import Protocol
+import TAP
 
 extension DeviceSettings {
   private static let hour: Nanoseconds = 3_600_000_000_000
@@ -7,11 +9,12 @@ extension DeviceSettings {
 
   /// Changes what `reader` has keys for; used for `[defaults]` and then for each device.
   mutating func apply(_ reader: TableReader) {
-    if let (text, node) = reader.string("driver", must: "the name of a driver, \"auto\" or \"none\"") {
+    if let (text, node) = reader.string("driver", must: "the name of a driver, \"auto\", \"none\" or \"kernel\"") {
       driverLocation = node.location
       switch text {
       case "auto": driver = .automatic
       case "none": driver = Driver.none
+      case "kernel": driver = .kernel
       default: driver = .named(text)
       }
     }
@@ -53,6 +56,11 @@ private func set<Value>(_ target: inout Value, _ value: Value?) {
   if let value { target = value }
 }
 
+/// The same for what may stay unset: without this one, a nil that was read would itself count as a value.
+private func set<Value>(_ target: inout Value?, _ value: Value?) {
+  if let value { target = value }
+}
+
 extension DeviceSettings.Outlet {
   fileprivate mutating func apply(_ reader: TableReader) {
     if let node = reader.node("kernel") {
@@ -66,6 +74,7 @@ extension DeviceSettings.Outlet {
     set(&socket, reader.boolean("socket"))
     set(&namespaces, reader.choice("namespaces", Namespaces.self))
     set(&readOnly, reader.boolean("read-only"))
+    interface.apply(reader)
     check(reader.location, reader.log)
     reader.finish()
   }
@@ -79,20 +88,55 @@ extension DeviceSettings.Outlet {
   }
 }
 
+extension DeviceSettings.Interface {
+  /// Reads the keys of the table `outlet` that are a network device's.
+  fileprivate mutating func apply(_ reader: TableReader) {
+    if let name = interfaceName("interface", reader) { self.name = name }
+    if let name = interfaceName("master", reader) { master = name }
+    if let name = reader.parsed(
+      "namespace", must: "the name of a network namespace", hint: "ip netns list shows them",
+      {
+        $0.isEmpty || $0 == "." || $0 == ".." || $0.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x21 })
+          ? nil : $0
+      })
+    {
+      namespace = name
+    }
+    if let address = reader.parsed(
+      "mac", must: "an Ethernet address such as \"52:54:00:12:34:56\"", hint: "not a group's: its first octet is even",
+      { HardwareAddress($0).flatMap { $0.isUsable ? $0 : nil } })
+    {
+      self.address = address
+    }
+    if let size = reader.integer("mtu", in: NetworkClass.minimumMTU...NetworkClass.maximumMTU) { mtu = size }
+    set(&datapath, reader.choice("datapath", Datapath.self))
+    set(
+      &busyPoll,
+      reader.duration("busy-poll", in: 0...100_000_000, hint: "write it as \"50us\" or \"1ms\", at most 100ms"))
+  }
+
+  private func interfaceName(_ key: String, _ reader: TableReader) -> String? {
+    guard let (text, node) = reader.string(key, must: "the name of an interface") else { return nil }
+    do throws(Failure) { return try InterfaceName(text).description } catch {
+      reader.log.add(node.location, "\"\(key)\" in outlet: cannot \(error.step)", hint: error.hint)
+      return nil
+    }
+  }
+}
+
 extension DeviceSettings.Limits {
   fileprivate mutating func apply(_ reader: TableReader) {
     set(&memory, reader.bytes("memory", in: (4 << 20)...(1 << 40)))
     set(&pids, reader.integer("pids", in: 1...4096))
-    if let percent = reader.parsed(
-      "cpu", must: "a percentage of one processor", hint: "write it as \"50%\"; \"200%\" is two processors",
-      Quantity.percent)
-    {
-      cpu = percent
-    }
-    if let size = reader.bytes("arena", in: 4096...AddressMap.maximumArena) { arena = size }
+    set(
+      &cpu,
+      reader.parsed(
+        "cpu", must: "a percentage of one processor", hint: "write it as \"50%\"; \"200%\" is two processors",
+        Quantity.percent))
+    set(&arena, reader.bytes("arena", in: 4096...AddressMap.maximumArena))
     set(&payload, reader.bytes("payload", in: (1 << 20)...AddressMap.maximumPayload))
-    if let count = reader.integer("queues", in: 1...DriverFile.maximumQueues) { queues = count }
-    set(&queueSize, reader.powerOfTwo("queue-size", in: 4...1024))
+    set(&queues, reader.integer("queues", in: 1...DriverFile.maximumQueues))
+    set(&queueSize, reader.powerOfTwo("queue-size", in: BrokerConfiguration.queueSizes))
     set(
       &spin,
       reader.duration("spin", in: 0...1_000_000_000, hint: "write it as \"50us\" or \"1ms\", at most a second"))

@@ -1,8 +1,15 @@
 /// "Did you mean": the nearest of the words that would have been right.
 enum Suggestion {
+  /// The most bytes of a word that are compared: the work grows with the product of both lengths, and what is longer is no
+  /// slip of the finger.
+  private static let longest = 64
+
   /// The known word that `word` was probably meant to be; nil if none is near.
   static func nearest(to word: String, among known: [String]) -> String? {
-    let ranked = known.map { (word: $0, distance: distance(word.lowercased(), $0.lowercased())) }
+    guard word.utf8.count <= longest else { return nil }
+    let ranked = known.filter { $0.utf8.count <= longest }.map {
+      (word: $0, distance: distance(word.lowercased(), $0.lowercased()))
+    }
     guard let best = ranked.min(by: { ($0.distance, $0.word) < ($1.distance, $1.word) }) else { return nil }
     return best.distance <= max(1, min(word.count, best.word.count) / 3) ? best.word : nil
   }

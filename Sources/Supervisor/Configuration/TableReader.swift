@@ -157,6 +157,21 @@ final class TableReader {
     return nodes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
+  /// Where each value of the table and of those below it is said, by the key's full name.
+  var places: [String: SourceLocation] { TableReader.places(nodes, below: "") }
+
+  private static func places(_ nodes: [String: TOMLNode], below prefix: String) -> [String: SourceLocation] {
+    var places: [String: SourceLocation] = [:]
+    for (key, node) in nodes {
+      if case .table(let inner) = node.value {
+        places.merge(TableReader.places(inner, below: "\(prefix)\(key).")) { $1 }
+      } else {
+        places[prefix + key] = node.key
+      }
+    }
+    return places
+  }
+
   /// Reports the keys that nobody asked for, in the order of the file.
   func finish() {
     let unknown = nodes.filter { !asked.contains($0.key) }

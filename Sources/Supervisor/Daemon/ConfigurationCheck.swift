@@ -1,35 +1,58 @@
+import Control
 import Glibc
 import PCI
 
-/// `bulkheadd --check-config`.
-public enum ConfigurationCheck {
-  /// Prints every error, or what the configuration comes to on this machine. Touches no device.
-  /// - Returns: the exit status.
-  public static func run(_ loader: ConfigurationLoader) -> Int32 {
-    let issues = IssueLog()
-    let configuration = loader.load(log: issues)
+/// What is wrong with a configuration, and what it comes to on this machine. Touches no device.
+public struct ConfigurationCheck {
+  private let loader: ConfigurationLoader
+  private let configuration: Configuration
+  private let devices: [PCIDevice]
+  /// The devices that it names, with their drivers.
+  private let assignments: [Assignment]
+  /// Empty if it can be put in force.
+  let issues: [Issue]
+
+  init(_ loader: ConfigurationLoader) {
+    self.loader = loader
+    let log = IssueLog()
+    configuration = loader.load(log: log)
     // Without privilege or in a container there may be no devices to look at; the files can be checked all the same.
-    let devices = configuration.needsHardware ? (try? PCIBus().devices()) ?? [] : []
-    let assignments = configuration.assignments(of: devices, log: issues)
-    guard issues.isEmpty else {
-      let count = issues.issues.count
-      complain(
-        issues.issues.map { "\($0)\n" }.joined() + "\(count) error\(count == 1 ? "" : "s") in the configuration\n")
-      return Daemon.configurationStatus
-    }
-    for assignment in assignments {
-      print(
-        "\(assignment.address) \(assignment.name): \(assignment.driver?.manifest.name ?? "held without a driver")"
-      )
-    }
-    print(
-      "ok: \(configuration.entries.count) entries, \(configuration.drivers.count) drivers, "
-        + "\(assignments.count) devices")
-    return 0
+    devices = configuration.needsHardware ? (try? PCIBus().devices()) ?? [] : []
+    assignments = configuration.assignments(of: devices, log: log)
+    issues = log.issues.map(Issue.init)
   }
 
-  private static func complain(_ text: String) {
-    let bytes = Array(text.utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+  /// One line for each device, and a last one with the sums.
+  private var summary: String {
+    assignments.map {
+      "\($0.address) \($0.name): \($0.driver?.manifest.name ?? "held without a driver")\n"
+    }.joined()
+      + "ok: \(configuration.entries.count) entries, \(configuration.drivers.count) drivers, "
+      + "\(assignments.count) devices\n"
+  }
+
+  private var report: ConfigurationReport {
+    ConfigurationReport(
+      issues: issues, devices: configuration.listing(of: devices),
+      drivers: loader.driverListing { name in
+        assignments.filter { $0.driver?.manifest.name == name }.map { "\($0.address)" }.sorted()
+      })
+  }
+
+  /// `bulkheadd --check-config`: prints every error, or what the configuration comes to.
+  /// - Parameter json: all of that on standard output, as a ``ConfigurationReport``.
+  /// - Returns: the exit status.
+  public static func run(_ loader: ConfigurationLoader, json: Bool = false) -> Int32 {
+    let check = ConfigurationCheck(loader)
+    let status = check.issues.isEmpty ? 0 : Daemon.configurationStatus
+    if json {
+      print(JSON.pretty(check.report))
+    } else if check.issues.isEmpty {
+      print(check.summary, terminator: "")
+    } else {
+      let bytes = Array(check.issues.text.utf8)
+      _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+    return status
   }
 }

@@ -8,12 +8,16 @@ extension Daemon {
   /// Cleans up after a supervisor that did not end in order. What is configured keeps its record and its block devices,
   /// and is taken up by its session; everything else is given back.
   func recover(_ assignments: [Assignment]) {
+    host.files.forgetAll(except: Set(assignments.map(\.address)))
     for name in host.groups?.leftovers() ?? [] { host.groups?.remove(name) }
     for record in host.state.loadAll() where !assignments.contains(where: { $0.address == record.address }) {
       log.notice("an earlier supervisor left \(record.address) behind; giving it back")
       for unit in record.units {
         if let link = unit.link { FileText.remove(link) }
         do throws(Failure) { try NBDControl().disconnect(index: unit.nbd) } catch { log.warning("\(error)") }
+      }
+      if let interface = record.interface {
+        do throws(Failure) { try NetworkInterface.delete(interface) } catch { log.warning("\(error)") }
       }
       do throws(Failure) {
         for binding in record.bindings { try host.binder.release(binding) }
@@ -28,7 +32,8 @@ extension Daemon {
       makeSession(assignment)
     }
     for entry in configuration.entries {
-      guard let address = entry.match.address, sessions[address] == nil else { continue }
+      guard let address = entry.match.address, sessions[address] == nil, configuration.entry(naming: address) != nil
+      else { continue }
       let isThere = devices.contains { $0.address == address }
       log.warning("\(entry.location): \(address) is \(isThere ? "not what the entry says" : "not there (yet)")")
       guard !isThere else { continue }
@@ -40,12 +45,12 @@ extension Daemon {
       session.controller.appeared()
       startIfWanted(session)
       // Left taken by an earlier supervisor, and not wanted now.
-      if session.state == .idle, session.source.isLeftTaken { _ = session.release(isGone: false) }
+      if session.state == .idle, session.isLeftTaken { _ = session.release(isGone: false) }
     }
   }
 
   @discardableResult
-  private func makeSession(_ assignment: Assignment) -> DeviceSession { add(DeviceSession(assignment, host: host)) }
+  func makeSession(_ assignment: Assignment) -> DeviceSession { add(DeviceSession(assignment, host: host)) }
 
   @discardableResult
   private func add(_ session: DeviceSession) -> DeviceSession {
@@ -75,7 +80,10 @@ extension Daemon {
   func take(_ news: UeventFeed.News) {
     guard !isStopping else { return }
     switch news {
-    case .added(let address): appeared(address)
+    case .added(let address):
+      appeared(address)
+      lookAgain(at: address)
+    case .changed(let address): lookAgain(at: address)
     case .removed(let address): sessions[address]?.controller.disappeared()
     case .lost:
       guard let devices = try? host.bus.devices() else { return }
@@ -84,6 +92,24 @@ extension Daemon {
         session.controller.disappeared()
       }
       for address in present.sorted() where sessions[address]?.state ?? .absent == .absent { appeared(address) }
+    }
+  }
+
+  /// An event of a device that is not ours: an administrator who has just named it runs `udevadm trigger`. Once for each
+  /// burst of events the configuration is read, and where it names a device that it did not, put in force.
+  private func lookAgain(at address: PCIAddress) {
+    guard sessions[address] == nil, loader.file != nil, !isLookingAgain else { return }
+    isLookingAgain = true
+    loop.after(300_000_000) { [weak self] in
+      guard let self else { return }
+      self.isLookingAgain = false
+      guard !self.isStopping, let devices = try? self.host.bus.devices() else { return }
+      let issues = IssueLog()
+      let assignments = self.loader.load(log: issues).assignments(of: devices, log: issues)
+      guard issues.isEmpty else {
+        return self.log.warning("the configuration has mistakes now, and stays as it was: bulkheadd --check-config")
+      }
+      if assignments.contains(where: { self.sessions[$0.address] == nil }) { self.reload() }
     }
   }
 
@@ -97,10 +123,14 @@ extension Daemon {
         if let driver = assignment.driver { configuration.checkOptions(assignment.entry, driver, log: issues) }
         if let issue = issues.issues.first { throw issue }
         let session = sessions[address] ?? makeSession(assignment)
+        // An event of one that was there all the time does not undo a stop.
+        let isNew = session.state == .absent
         session.source.update(assignment.hardware)
-        session.assignment = assignment
+        session.configure(assignment)
         session.controller.appeared()
-        if session.state == .idle { startIfWanted(session) }
+        guard isNew, session.state == .idle else { return }
+        session.desired = DeviceSession.Desired(assignment.entry.settings)
+        startIfWanted(session)
       } catch { log.error("\(error)") }
     } catch { log.error("\(error)") }
   }
@@ -111,8 +141,7 @@ extension Daemon {
     loop.after(2_000_000_000) { [weak self] in
       guard let self, session.state == .absent, self.sessions[session.address] === session else { return }
       if FileText.exists("/sys/bus/pci/devices/\(session.address)") { return self.appeared(session.address) }
-      let isNamed = self.configuration.entries.contains { $0.match.address == session.address }
-      if !isNamed { self.sessions[session.address] = nil }
+      if self.configuration.entry(naming: session.address) == nil { self.sessions[session.address] = nil }
     }
   }
 
@@ -133,14 +162,15 @@ extension Daemon {
     guard issues.isEmpty else {
       for issue in issues.issues { log.error("\(issue)") }
       publish(event("configuration", "not read: it has mistakes, see the log; the former one stays in force"))
-      return log.error("the former configuration stays in force")
+      return log.error("the former configuration stays in force", metadata: ["event": "configuration"])
     }
     configuration = new
     openControlGroups()
     openKernelInterfaces()
     apply(assignments)
     adopt(assignments.filter { sessions[$0.address] == nil }, devices)
-    log.notice("configuration read: \(configuration.entries.count) entries")
+    log.notice(
+      "configuration read: \(configuration.entries.count) entries", metadata: ["event": "configuration"])
     publish(event("configuration", "read anew"))
   }
 
@@ -149,31 +179,38 @@ extension Daemon {
       if let assignment = assignments.first(where: { $0.address == session.address }) {
         update(session, assignment)
       } else if session.source.isPresent {
-        session.log.notice("no longer in the configuration")
-        dismiss(session)
-      } else if !configuration.entries.contains(where: { $0.match.address == session.address }) {
+        giveUp(session)
+      } else if configuration.entry(naming: session.address) == nil {
         sessions[session.address] = nil
       }
     }
   }
 
-  private func update(_ session: DeviceSession, _ assignment: Assignment) {
-    let old = session.assignment
-    session.assignment = assignment
-    let isSame =
-      old?.entry.settings == assignment.entry.settings && old?.name == assignment.name
-      && old?.entry.emulated == assignment.entry.emulated
-    guard !isSame else { return }
-    session.controller.update(assignment.entry.settings)
-    if session.state.isFree {
-      session.name = assignment.name
-    } else {
-      session.log.notice("settings changed: policy from now on, the rest when the device is stopped and started")
+  /// Gives a device back that the configuration names no more; not from under a file system.
+  private func giveUp(_ session: DeviceSession) {
+    let uses = session.outlet?.uses() ?? []
+    guard !uses.isEmpty else {
+      session.log.notice("no longer in the configuration")
+      return dismiss(session)
     }
+    session.isUnwanted = true
+    session.tell(
+      "configuration", .error,
+      "no longer in the configuration, but \(uses.joined(separator: "; ")): it is kept until somebody stops it "
+        + "(bulkheadctl stop \(session.name))")
   }
 
-  private func dismiss(_ session: DeviceSession) {
+  func update(_ session: DeviceSession, _ assignment: Assignment) {
+    let wasHeld = session.desired == .held
+    session.configure(assignment)
+    if wasHeld, session.desired == .running { startIfWanted(session) }
+  }
+
+  /// Stops a device that is not ours any more, and forgets it.
+  func dismiss(_ session: DeviceSession, done: @escaping () -> Void = {}) {
+    session.desired = .stopped
     stop(session) { [weak self] in
+      defer { done() }
       guard let self, session.state.isFree, self.sessions[session.address] === session else { return }
       self.sessions[session.address] = nil
     }

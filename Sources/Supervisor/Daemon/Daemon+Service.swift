@@ -8,7 +8,7 @@ extension Daemon: ServiceHandler {
     var devices = orderedSessions.map(Device.init)
     if all, let present = try? host.bus.devices() {
       devices += present.filter { !$0.isBridge && sessions[$0.address] == nil }.map {
-        Device($0, state: "unconfigured")
+        Device($0, exemption: configuration.exemption(of: $0))
       }
       devices.sort { $0.address < $1.address }
     }
@@ -23,7 +23,7 @@ extension Daemon: ServiceHandler {
         guard error.name == .notConfigured, let address = PCIAddress(device),
           let found = try? host.bus.device(at: address)
         else { return call.fail(error) }
-        return call.reply(Service.DevicesReply(devices: [Device(found, state: "unconfigured")]))
+        return call.reply(Service.DevicesReply(devices: [Device(found, exemption: configuration.exemption(of: found))]))
       case .success(let session): wanted = [session]
       }
     }
@@ -51,7 +51,7 @@ extension Daemon: ServiceHandler {
       return call.reply(Service.ChecksReply(checks: emulated))
     }
     let configuration = configuration
-    let held = sessions.values.filter { $0.assignment?.entry.settings.driver == DeviceSettings.Driver.none }
+    let held = sessions.values.filter(\.isHeld)
     do throws(Failure) {
       let checks = try IsolationInspector(tree: host.tree).checks(
         of: address, claimed: Set(held.map(\.address)), drivers: { configuration.drivers(for: DeviceIdentity($0)) })
@@ -82,12 +82,24 @@ extension Daemon: ServiceHandler {
         case .restart: try start(session, again: true)
         default: try start(session, again: false)
         }
-        session.whenSettled { [weak self] in self?.answer(method, $0, call) }
+        // What is held runs no driver that could be wanted or not.
+        if session.desired != .held { session.desired = method == .stop ? .stopped : .running }
+        session.whenSettled { [weak self] session in
+          self?.answer(method, session, call)
+          self?.forgetUnwanted(session)
+        }
       } catch { call.fail(error) }
     }
   }
 
-  private func start(_ session: DeviceSession, again: Bool) throws(ServiceError) {
+  /// What the configuration names no more was kept only for those who used it.
+  private func forgetUnwanted(_ session: DeviceSession) {
+    if session.isUnwanted, session.state.isFree, sessions[session.address] === session {
+      sessions[session.address] = nil
+    }
+  }
+
+  func start(_ session: DeviceSession, again: Bool) throws(ServiceError) {
     let device = "\(session.address)"
     if session.state == .absent {
       throw ServiceError(
@@ -107,7 +119,7 @@ extension Daemon: ServiceHandler {
       hint: "wait until that is over: bulkheadctl status \(session.name)")
   }
 
-  private func stop(_ session: DeviceSession, force: Bool) throws(ServiceError) {
+  func stop(_ session: DeviceSession, force: Bool) throws(ServiceError) {
     let uses = session.outlet?.uses() ?? []
     if !uses.isEmpty, !force {
       throw ServiceError(
@@ -120,7 +132,7 @@ extension Daemon: ServiceHandler {
       message: "\(session.address) (\(session.name)) is \(session.state.label)", hint: "try again in a moment")
   }
 
-  private func answer(_ method: Service.Method, _ session: DeviceSession, _ call: ServiceCall) {
+  func answer(_ method: Service.Method, _ session: DeviceSession, _ call: ServiceCall) {
     let device = "\(session.address)"
     let reason = session.controller.reason
     let failure = session.controller.failure
@@ -143,7 +155,7 @@ extension Daemon: ServiceHandler {
     }
   }
 
-  private func noSuchDevice(_ text: String) -> ServiceError {
+  func noSuchDevice(_ text: String) -> ServiceError {
     let names = sessions.values.map(\.name) + sessions.keys.map(\.description)
     let near = Suggestion.nearest(to: text, among: names)
     return ServiceError(
@@ -152,7 +164,7 @@ extension Daemon: ServiceHandler {
   }
 
   /// By name, or by address, full or short.
-  private func find(_ text: String) -> Result<DeviceSession, ServiceError> {
+  func find(_ text: String) -> Result<DeviceSession, ServiceError> {
     if let session = sessions.values.first(where: { $0.name == text }) { return .success(session) }
     guard let address = PCIAddress(text) else { return .failure(noSuchDevice(text)) }
     if let session = sessions[address] { return .success(session) }
@@ -160,9 +172,8 @@ extension Daemon: ServiceHandler {
     return .failure(
       ServiceError(
         .notConfigured, device: text, message: "the configuration does not name \(device.summary)",
-        hint:
-          "add a [[device]] with address = \"\(address)\" to \(loader.file ?? "a file for --config"), then reload: systemctl reload bulkhead"
-      ))
+        hint: configuration.exemption(of: device).map { "the entry at \($0.location.short) leaves it to the kernel" }
+          ?? "bulkheadctl attach \(address) takes it; with --permanent at each boot"))
   }
 }
 

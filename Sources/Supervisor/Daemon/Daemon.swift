@@ -9,12 +9,16 @@ import Platform
 public final class Daemon {
   /// Status of a process whose configuration is wrong (sysexits(3), EX_CONFIG).
   public static let configurationStatus: Int32 = 78
+  /// Status of a process that left its devices to the next one (sysexits(3), EX_TEMPFAIL).
+  public static let handOverStatus: Int32 = 75
 
-  let loader: ConfigurationLoader
+  var loader: ConfigurationLoader
   let loop = EventLoop()
   let host: Host
   let log: Logger
   let notification = ServiceNotification()
+  /// The socket of the service, where systemd listens on it.
+  private let activated: Int32?
   var configuration = Configuration()
   var sessions: [PCIAddress: DeviceSession] = [:]
   var isStopping = false
@@ -32,12 +36,23 @@ public final class Daemon {
   private var hasKernelInterfaces = false
   /// A device of the command line could not be started; there is nobody else to tell.
   var hasFailed = false
+  /// Everything is left as it is, for the next supervisor.
+  private var isHandingOver = false
+  /// Whether the configuration is about to be read for a device that is not ours.
+  var isLookingAgain = false
 
   public init(loader: ConfigurationLoader, paths: Paths, log: Logger, version: String) {
     self.loader = loader
     self.log = log
     self.version = version
-    host = Host(loop: loop, paths: paths, log: log)
+    let inherited = SocketActivation.take()
+    let activated = inherited.first { $0.name == "varlink" }?.number
+    self.activated = activated
+    host = Host(
+      loop: loop, paths: paths, log: log,
+      files: FileStore(
+        notification: notification, inherited: inherited.filter { $0.number != activated },
+        limit: FileStore.limitOfEnvironment, log: log))
     host.publish = { [weak self] in self?.publish($0) }
     host.heldMembers = { [weak self] in self?.heldMembers(of: $0) ?? [] }
     host.groupOwner = { [weak self] in self?.owner(of: $0, besides: $1) }
@@ -59,14 +74,16 @@ public final class Daemon {
       let assignments = configuration.assignments(of: devices, log: issues)
       guard issues.isEmpty else {
         report(issues)
-        return Self.configurationStatus
+        return giveUp(Self.configurationStatus)
       }
       try watchSignals()
       openControlGroups()
       openKernelInterfaces()
       recover(assignments)
-      server = try VarlinkServer(path: host.paths.service, mode: host.socketMode, group: host.socketGroup, loop: loop) {
-        [weak self] in
+      server = try VarlinkServer(
+        path: host.paths.service, mode: host.socketMode, group: host.socketGroup,
+        activated: activated, loop: loop
+      ) { [weak self] in
         guard let self else { return }
         ServiceDispatch(version: self.version, handler: self).take($0, $1)
       }
@@ -76,12 +93,20 @@ public final class Daemon {
       startWatchdog()
       try loop.run()
       server?.close()
+      if isHandingOver { return Self.handOverStatus }
       host.groups?.removeBase()
       return hasFailed ? 1 : 0
     } catch {
       log.critical("\(error)")
-      return 1
+      return giveUp(1)
     }
+  }
+
+  /// Ends without having served. Clients that wait, for one of which systemd may have started us, see their connections
+  /// closed, and not a moment before the process has ended: by then the next one may be started.
+  private func giveUp(_ status: Int32) -> Int32 {
+    if server == nil, let activated { _ = SocketActivation.acceptWaiting(on: activated) }
+    return status
   }
 
   private func makeFolders() throws(Failure) {
@@ -133,7 +158,9 @@ public final class Daemon {
     guard host.isPrivileged else {
       return log.info("not root: user namespaces jail the drivers; no limits of memory and processor")
     }
-    do throws(Failure) { host.groups = try ControlGroups(runtime: host.paths.runtime) } catch {
+    do throws(Failure) {
+      host.groups = try ControlGroups(runtime: host.paths.runtime, given: host.paths.controlGroup)
+    } catch {
       log.warning("drivers run without limits of memory and processor: \(error)")
     }
   }
@@ -151,14 +178,27 @@ public final class Daemon {
   }
 
   private func watchSignals() throws(Failure) {
-    let signals: [Int32] = [SIGTERM, SIGINT, SIGHUP]
+    let signals: [Int32] = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
     let file = try checked(
       bh_signal_file(signals, UInt32(signals.count)), "signals", "receive signals as a file")
     loop.watch(file) { [weak self] _ in
       let signal = bh_signal_next(file)
       guard let self, signal > 0 else { return }
-      if signal == SIGHUP { self.reload() } else { self.stopAll() }
+      switch signal {
+      case SIGHUP: self.reload()
+      case SIGUSR1: self.handOver()
+      default: self.stopAll()
+      }
     }
+  }
+
+  /// SIGUSR1: leaves at once. Brokers and drivers serve on until the next supervisor, perhaps of a newer version, takes
+  /// their outlets up.
+  private func handOver() {
+    guard !isStopping else { return }
+    isHandingOver = true
+    log.notice("leaving every device to the next bulkheadd")
+    loop.stop()
   }
 
   private func startWatchdog() {
@@ -199,10 +239,7 @@ public final class Daemon {
   }
 
   private func heldMembers(of group: Int) -> Set<PCIAddress> {
-    Set(
-      sessions.values.filter { session in
-        session.source.iommuGroup == group && session.assignment?.entry.settings.driver == DeviceSettings.Driver.none
-      }.map(\.address))
+    Set(sessions.values.filter { $0.source.iommuGroup == group && $0.isHeld }.map(\.address))
   }
 
   private func owner(of group: Int, besides address: PCIAddress) -> String? {

@@ -9,7 +9,7 @@ public struct LineLogHandler: LogHandler {
 
   public init(level: Logger.Level) {
     logLevel = level
-    isJournal = getenv("JOURNAL_STREAM") != nil
+    isJournal = JournalLogHandler.isConnected
   }
 
   public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -18,17 +18,26 @@ public struct LineLogHandler: LogHandler {
   }
 
   public func log(event: LogEvent) {
-    var text = "\(event.message)"
-    let all = metadata.merging(event.metadata ?? [:]) { $1 }
-    if let device = all["device"] { text = "\(device): \(text)" }
-    let prefix = isJournal ? "<\(Self.priority(event.level))>" : "\(Self.time()) \(event.level): "
-    // One line of the log for each line of the text: hints follow their message.
-    let lines = text.split(separator: "\n").map { prefix + $0 + "\n" }.joined()
-    let bytes = Array(lines.utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+    write(level: event.level, message: "\(event.message)", metadata: metadata.merging(event.metadata ?? [:]) { $1 })
   }
 
-  private static func priority(_ level: Logger.Level) -> Int {
+  func write(level: Logger.Level, message: String, metadata: Logger.Metadata) {
+    let prefix = isJournal ? "<\(Self.priority(level))>" : "\(Self.time()) \(level): "
+    // One line of the log for each line of the text: hints follow their message.
+    let lines = Self.text(message, metadata).split(separator: "\n").map { prefix + $0 + "\n" }.joined()
+    let bytes = Array(lines.utf8)
+    _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
+  }
+
+  /// The message behind the device that it is about, and the process that said it.
+  static func text(_ message: String, _ metadata: Logger.Metadata) -> String {
+    var text = message
+    if let process = metadata["process"] { text = "\(process): \(text)" }
+    guard let device = metadata["device"] else { return text }
+    return "\(device)\(metadata["name"].map { " \($0)" } ?? ""): \(text)"
+  }
+
+  static func priority(_ level: Logger.Level) -> Int {
     switch level {
     case .trace, .debug: 7
     case .info: 6

@@ -7,10 +7,16 @@ struct ServiceNotification {
 
   init(socket: String? = getenv("NOTIFY_SOCKET").map { String(cString: $0) }) { self.socket = socket }
 
-  func send(_ state: String) {
-    guard let socket else { return }
+  /// Whether there is somebody to tell.
+  var isHeard: Bool { socket != nil }
+
+  /// - Parameter files: systemd gets copies of them.
+  /// - Returns: the errno of what kept it from being sent; 0: it was sent, or nobody wants it.
+  @discardableResult
+  func send(_ state: String, files: [Int32] = []) -> Int32 {
+    guard let socket else { return 0 }
     let bytes = Array(state.utf8)
-    _ = bh_unix_datagram(socket, bytes, bytes.count)
+    return -bh_unix_datagram(socket, bytes, bytes.count, files, files.count)
   }
 
   /// Half of systemd's patience, in nanoseconds; nil without a watchdog.

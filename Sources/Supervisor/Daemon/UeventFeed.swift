@@ -7,6 +7,8 @@ final class UeventFeed {
   enum News: Equatable {
     case added(PCIAddress)
     case removed(PCIAddress)
+    /// Somebody wants it looked at: `udevadm trigger`.
+    case changed(PCIAddress)
     /// Some were lost: look at everything.
     case lost
   }
@@ -46,6 +48,7 @@ final class UeventFeed {
     switch event.action {
     case "add": return .added(address)
     case "remove": return .removed(address)
+    case "change": return .changed(address)
     default: return nil
     }
   }

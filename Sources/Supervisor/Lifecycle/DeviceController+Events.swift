@@ -124,4 +124,9 @@ extension DeviceController {
       if permits(.driverCondemned) { send(.driverCondemned, "\(violation.name): \(detail)") }
     }
   }
+
+  /// A violation that was inferred; it is counted, and that is all.
+  public func inferred(_ violation: Violation, count: Int, detail: String, time: Int) {
+    ledger.note(violation, count: count, detail: detail, time: time)
+  }
 }

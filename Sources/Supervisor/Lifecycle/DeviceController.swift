@@ -71,6 +71,17 @@ public final class DeviceController {
     brokerBackoff = Backoff(settings.restart)
   }
 
+  /// Forgets what has failed and how often: as if the device had come just now. Changes no state.
+  public func forget() {
+    resetPolicy()
+    restarts = 0
+    brokerRestarts = 0
+    ledger = ViolationLedger(settings.violations)
+    failure = nil
+    refusals = []
+    if state == .running || state == .idle { reason = "" }
+  }
+
   var actionsNow: Nanoseconds { actions.now }
 
   /// Whether the machine has a step for `event` now.

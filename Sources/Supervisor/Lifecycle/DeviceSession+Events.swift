@@ -8,14 +8,18 @@ extension DeviceSession {
   func handle(_ envelope: Envelope<BrokerEvent>, _ files: [Int32]) {
     let isCurrent = envelope.generation == controller.generation
     switch envelope.message {
-    case .configured: controller.brokerConfigured()
+    case .configured:
+      outlet?.brokerConfigured()
+      controller.brokerConfigured()
     case .driverHello(let name, let version):
       guard isCurrent else { return }
       driverVersion = version
       if let expected = assignment?.driver?.manifest.name, name != expected {
         log.warning("the driver calls itself \"\(name)\", its manifest \"\(expected)\"")
       }
-    case .unit(let unit, let flags): connect(unit, flags, files)
+    case .unit, .networkPort, .networkLink, .networkApplied, .networkStatistics:
+      outlet?.take(envelope.message, files)
+      reportArrived()
     case .driverReady: if isCurrent { controller.driverReady() }
     case .driverLost(let loss): if isCurrent { driverLost(loss) }
     case .driverFailed(let code, let errno, let status, let detail):
@@ -23,12 +27,15 @@ extension DeviceSession {
       driverComplaint = DeviceSession.words(code, errno, status, detail)
       if code == .deviceGone, source.isGone { controller.disappeared("the device does not answer any more") }
     case .driverStopped: log.debug("the driver has shut the device down")
-    case .quiesced: if isCurrent { controller.quiesced() }
-    case .violation(let violation, let count, let detail):
-      log.warning("violation \(violation.name) (\(count)): \(detail)")
-      publish("violation", "\(violation.name) (\(count)): \(detail)")
-      controller.violated(violation, count: Int(count), detail: detail, time: WallClock.seconds())
-    case .counters(let counters): countersArrived(counters)
+    case .quiesced:
+      guard isCurrent else { return }
+      outlet?.quiesced()
+      controller.quiesced()
+    case .violation(let violation, let count, let detail): violated(violation, count: Int(count), detail)
+    case .latency(let histogram): latencies[histogram.kind] = histogram
+    case .counters(let counters):
+      outlet?.take(envelope.message, files)
+      countersArrived(counters)
     case .failed(let code, let step, let errno, let hint):
       let failure = Failure(code, step, errno: errno, hint: hint)
       brokerComplaint = failure
@@ -63,33 +70,17 @@ extension DeviceSession {
     return text
   }
 
-  private func connect(_ unit: BlockUnit, _ flags: UInt16, _ files: [Int32]) {
-    units.removeAll { $0.index == unit.index }
-    units.append(unit)
-    units.sort { $0.index < $1.index }
-    guard !files.isEmpty else { return }
-    if outlet == nil { outlet = makeOutlet() }
-    connectKernel(unit, flags, files, attempts: 20)
-  }
-
-  /// The kernel may not have noticed yet that the last broker's sockets are dead; then it is asked again.
-  private func connectKernel(_ unit: BlockUnit, _ flags: UInt16, _ files: [Int32], attempts: Int) {
-    guard let outlet else { return }
-    do throws(Failure) {
-      let (connected, isNew) = try outlet.connect(unit, flags: flags, sockets: files)
-      record.units = outlet.units
-      try host.state.save(record)
-      let text =
-        "/dev/nbd\(connected.nbd)\(connected.link.map { " (\($0))" } ?? "") \(isNew ? "connected" : "reconnected")"
-      log.notice("\(text)")
-      publish("unit", text)
-    } catch {
-      guard error.code == "nbd-reconfigure", attempts > 0 else { return report(error) }
-      let copies = FileText.duplicates(of: files)
-      host.loop.after(100_000_000) { [weak self] in
-        self?.connectKernel(unit, flags, copies, attempts: attempts - 1)
-        for copy in copies { Descriptor.close(copy) }
-      }
+  /// The driver or its device did what it must not do.
+  /// - Parameter isInferred: it was not seen, but must have been; it has no consequence.
+  func violated(_ violation: Violation, count: Int, _ detail: String, isInferred: Bool = false) {
+    log.warning(
+      "violation \(violation.name) (\(count)): \(detail)",
+      metadata: ["event": "violation", "violation": "\(violation.name)"])
+    publish("violation", "\(violation.name) (\(count)): \(detail)")
+    if isInferred {
+      controller.inferred(violation, count: count, detail: detail, time: WallClock.seconds())
+    } else {
+      controller.violated(violation, count: count, detail: detail, time: WallClock.seconds())
     }
   }
 
@@ -103,7 +94,7 @@ extension DeviceSession {
     }
     let place = fault.address.map { " at 0x\(String($0, radix: 16))" } ?? ""
     let detail = fault.requester == .previous ? fault.text : "DMA \(fault.access)\(place): \(fault.reason)"
-    log.warning("the IOMMU refused: \(fault.text)")
+    log.warning("the IOMMU refused: \(fault.text)", metadata: ["event": "dma-fault"])
     publish("dma-fault", "\(detail), attributed to \(address) (\(name))")
     controller.violated(.dmaFault, count: fault.count, detail: detail, time: time)
   }

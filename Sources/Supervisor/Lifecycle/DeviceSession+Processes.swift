@@ -12,8 +12,11 @@ extension DeviceSession {
 
   func startBroker() throws(Failure) {
     brokerComplaint = nil
-    counters = nil
+    brokerSentence = nil
+    forgetCounters()
+    brokerSince = WallClock.seconds()
     let configuration = try brokerConfiguration()
+    defer { outlet?.brokerStarted() }
     let (pipe, writeEnd) = try LogPipe.make(loop: host.loop, emit: emit("broker"))
     let logEnd = Descriptor(owning: writeEnd)
     let (ours, theirs) = try PacketSocket.pair()
@@ -34,7 +37,7 @@ extension DeviceSession {
     }
     broker = link
     do throws(Failure) {
-      try link.send(.configure(configuration), files: (listener.map { [$0] } ?? []) + source.brokerFiles)
+      try link.send(.configure(configuration), files: (outlet?.brokerFiles ?? []) + source.brokerFiles)
     } catch {
       // Its end is noticed by its pidfd; what it said before tells more than our errno.
       log.debug("the broker did not take its configuration: \(error)")
@@ -48,14 +51,29 @@ extension DeviceSession {
     return try groups.open("\(address)", child).release()
   }
 
+  /// What a broker has counted ends with it.
+  func forgetCounters() {
+    counters = nil
+    latencies = [:]
+    brokerSince = nil
+  }
+
   private func brokerProcessEnded(_ end: ProcessEnd) {
     broker?.receive()
     broker?.log.drain()
     broker = nil
+    outlet?.brokerEnded()
     countersArrived(nil)
     var reason = "the broker is gone: \(end)"
     if let brokerComplaint { reason = "the broker gave up: \(brokerComplaint.oneLine)" }
-    controller.brokerEnded(reason)
+    controller.brokerEnded(brokerSentence ?? reason)
+  }
+
+  /// Ends a broker that can be of no more use; another one follows as after any loss.
+  func endBroker(because reason: String) {
+    guard let broker else { return }
+    brokerSentence = reason
+    broker.process.kill()
   }
 
   func askBrokerToStop() {
@@ -101,6 +119,7 @@ extension DeviceSession {
     driverLog?.drain()
     driverLog = nil
     driver = nil
+    outlet?.driverEnded()
     var reason = "the driver is gone: \(end)"
     // The jail's own exit statuses (ConfinementStep); after exec they would be the driver's.
     if driverVersion == nil, !end.isKilled, end.status == ChildProcess.namespaceStatus {
@@ -125,7 +144,7 @@ extension DeviceSession {
   }
 
   private func emit(_ part: String) -> (Logger.Level, String) -> Void {
-    { [weak self] level, text in self?.log.log(level: level, "\(part): \(text)") }
+    { [weak self] level, text in self?.log.log(level: level, "\(text)", metadata: ["process": "\(part)"]) }
   }
 
   private func brokerConfiguration() throws(Failure) -> BrokerConfiguration {
@@ -133,22 +152,30 @@ extension DeviceSession {
       throw Failure("driver-missing", "configure a broker for \(address)")
     }
     let settings = controller.settings
-    let queues = min(manifest.queues, settings.limits.queues ?? min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
-    let hasKernelOutlet = settings.outlet.kernelOutlet != .never && (try? KernelBlockOutlet.require()) != nil
     var configuration = BrokerConfiguration(
       address: "\(address)", group: 0, deviceClass: manifest.deviceClass,
       uid: ProcessUser.broker(of: address), bars: manifest.bars.reduce(0) { $0 | 1 << $1 },
-      interrupts: UInt8(manifest.interrupts), queues: UInt8(queues), queueSize: UInt16(settings.limits.queueSize),
-      arenaSize: UInt32(settings.limits.arena ?? manifest.arenaSize), payloadSize: UInt32(settings.limits.payload),
-      mapsPayload: manifest.mapsPayload, readOnly: settings.outlet.readOnly,
-      unitLimit: settings.outlet.namespaces == .first ? 1 : UInt8(BlockUnit.maximumCount),
-      kernelConnections: hasKernelOutlet ? UInt8(settings.outlet.connections) : 0,
+      interrupts: UInt8(manifest.interrupts), queues: UInt8(Self.queues(settings, manifest)),
+      queueSize: UInt16(settings.limits.queueSize ?? manifest.queueSize ?? DriverManifest.usualQueueSize),
+      arenaSize: UInt32(settings.limits.arena ?? manifest.arenaSize), payloadSize: 0,
+      mapsPayload: manifest.mapsPayload, readOnly: false, unitLimit: 1, kernelConnections: 0,
       heartbeatInterval: milliseconds(settings.heartbeat.interval),
       heartbeatTimeout: milliseconds(settings.heartbeat.timeout), startTimeout: milliseconds(settings.heartbeat.start),
-      spinMicroseconds: UInt32(settings.limits.spin / 1000), interruptLimit: UInt32(settings.limits.interruptRate),
-      hasListener: listener != nil, isPrivileged: host.isPrivileged)
+      spinMicroseconds: UInt32((settings.limits.spin ?? manifest.deviceClass.defaultSpin) / 1000),
+      interruptLimit: UInt32(settings.limits.interruptRate),
+      isPrivileged: host.isPrivileged)
+    try chooseOutlet().complete(&configuration)
     try source.complete(&configuration)
     return configuration
+  }
+
+  /// Virtqueues, or pairs of them for a network device: as many as the settings say, else one for each processor, at most
+  /// 4; never more than the driver can serve.
+  static func queues(_ settings: DeviceSettings, _ manifest: DriverManifest) -> Int {
+    let most =
+      manifest.deviceClass == .network
+      ? min(manifest.queues / 2, NetworkOutletConfiguration.maximumPairs) : manifest.queues
+    return min(most, settings.limits.queues ?? min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
   }
 
   private func milliseconds(_ time: Nanoseconds) -> UInt32 { UInt32(clamping: max(1, time / 1_000_000)) }

@@ -11,19 +11,25 @@ final class DeviceSession {
   let host: Host
   /// Where the device comes from.
   private(set) var source: (any DeviceSource)!
-  /// What the configuration wants now; taken up at the next start.
-  var assignment: Assignment?
-  var name: String
+  /// What the device runs with; see ``configure(_:)``.
+  var assignment: Assignment? {
+    didSet { nameLog() }
+  }
+  /// What the configuration wants since, where that has to wait.
+  var pending: Assignment?
+  /// The configuration names it no more, but somebody uses it: it is given back when it is stopped.
+  var isUnwanted = false
+  var name: String {
+    didSet { nameLog() }
+  }
   var log: Logger
 
   private(set) var controller: DeviceController!
   var broker: BrokerLink?
   var driver: ChildProcess?
   var driverLog: LogPipe?
-  var outlet: KernelBlockOutlet?
+  var outlet: (any DeviceOutlet)?
   var record: StateRecord
-  /// The listening socket for NBD clients, kept for the next broker.
-  var listener: Int32?
 
   /// What a driver says of itself.
   var driverVersion: String?
@@ -31,16 +37,41 @@ final class DeviceSession {
   var driverComplaint: String?
   /// Why the present broker says it gives up.
   var brokerComplaint: Failure?
-  var units: [BlockUnit] = []
-  /// Units whose addresses for NBD clients are in the log already.
-  var announcedUnits: Set<UInt16> = []
+  /// Why we have ended the present broker.
+  var brokerSentence: String?
   var counters: BrokerCounters?
+  /// What the present broker has measured, as it said last.
+  var latencies: [RequestKind: LatencyHistogram] = [:]
+  /// Seconds since 1970 when the present broker began, and with it its counters.
+  var brokerSince: Int?
+  /// Seconds since 1970 when restarts and violations began to be counted: with this session, or when they were reset.
+  var countedSince = WallClock.seconds()
   var lastFault: DMAFaultDetail?
   var since = WallClock.seconds()
+
+  /// What the configuration or an operator asks for; what is, is the ``state``.
+  enum Desired: String {
+    case running
+    case stopped
+    /// Taken without a driver, when another device of its IOMMU group is.
+    case held
+
+    /// What an entry asks for by itself.
+    init(_ settings: DeviceSettings) {
+      if settings.driver == DeviceSettings.Driver.none {
+        self = .held
+      } else {
+        self = settings.start == .auto ? .running : .stopped
+      }
+    }
+  }
+
+  var desired: Desired
 
   private var deadline: EventLoop.Token?
   private var settledWaiters: [(DeviceSession) -> Void] = []
   private var counterWaiters: [() -> Void] = []
+  private var hasFreshCounters = false
   /// Called when the session has come to rest without the device.
   var onAbsent: (DeviceSession) -> Void = { _ in }
 
@@ -50,6 +81,8 @@ final class DeviceSession {
       address: assignment.address, name: assignment.name, settings: assignment.entry.settings, host: host)
     self.assignment = assignment
     source = assignment.hardware.makeSource(of: self)
+    // Observers are not called in an initializer.
+    nameLog()
   }
 
   /// A device that the configuration names by its address, and that is not there yet.
@@ -62,19 +95,22 @@ final class DeviceSession {
     self.address = address
     self.name = name
     self.host = host
+    desired = Desired(settings)
     record = host.state.load(address) ?? StateRecord(address: address)
-    var log = host.log
-    log[metadataKey: "device"] = "\(address) \(name)"
-    self.log = log
+    log = host.log
     controller = DeviceController(settings: settings, actions: self)
-    if !record.units.isEmpty { outlet = makeOutlet(record.units) }
+    nameLog()
+    adoptOutlet()
+  }
+
+  /// Whom the lines of the log are about.
+  private func nameLog() {
+    log[metadataKey: "device"] = "\(address)"
+    log[metadataKey: "name"] = "\(name)"
+    log[metadataKey: "driver"] = assignment?.driver.map { "\($0.manifest.name)" }
   }
 
   var state: DeviceLifecycle.State { controller.state }
-
-  func makeOutlet(_ units: [StateRecord.Unit] = []) -> KernelBlockOutlet {
-    KernelBlockOutlet(name: name, identifier: "bulkhead/\(address)", units: units)
-  }
 
   /// Calls `handler` once nothing happens by itself any more; at once if that is so now.
   func whenSettled(_ handler: @escaping (DeviceSession) -> Void) {
@@ -84,28 +120,27 @@ final class DeviceSession {
   /// Asks the broker for fresh counters; `handler` is called when they are there, or after a moment without.
   func refreshCounters(_ handler: @escaping () -> Void) {
     guard let broker, state != .startingBroker, (try? broker.send(.report)) != nil else { return handler() }
+    outlet?.awaitsReport = state == .running
     counterWaiters.append(handler)
     guard counterWaiters.count == 1 else { return }
+    hasFreshCounters = false
     host.loop.after(300_000_000) { [weak self] in self?.countersArrived(nil) }
   }
 
+  /// - Parameter counters: nil: there will be none.
   func countersArrived(_ counters: BrokerCounters?) {
-    if let counters { self.counters = counters }
+    if let counters { self.counters = counters } else { outlet?.awaitsReport = false }
+    hasFreshCounters = true
+    reportArrived()
+  }
+
+  /// Answers those who wait for a report, if all of it is there.
+  func reportArrived() {
+    guard hasFreshCounters, outlet?.awaitsReport != true else { return }
     let waiters = counterWaiters
     counterWaiters = []
     for waiter in waiters { waiter() }
   }
-
-  /// Says where NBD clients find the device.
-  private func announce() {
-    guard listener != nil else { return }
-    for unit in units where announcedUnits.insert(unit.index).inserted {
-      log.info("\(NBDAddress(socket: socketPath, export: unit.index == 0 ? "" : unit.exportName))")
-    }
-  }
-
-  /// The name of a unit's block device.
-  func outletName(of unit: BlockUnit) -> String { outlet?.name(of: unit) ?? name }
 
   func publish(_ kind: String, _ text: String) {
     host.publish(
@@ -113,9 +148,12 @@ final class DeviceSession {
         time: WallClock.seconds(), kind: kind, address: "\(address)", name: name, state: state.label, text: text))
   }
 
-  func report(_ failure: Failure) {
-    log.error("\(failure)")
-    publish("failure", failure.description)
+  func report(_ failure: Failure) { tell("failure", .error, failure.description) }
+
+  /// To the log, and to whoever watches.
+  func tell(_ kind: String, _ level: Logger.Level, _ text: String) {
+    log.log(level: level, "\(text)", metadata: ["event": "\(kind)"])
+    publish(kind, text)
   }
 }
 
@@ -138,13 +176,8 @@ extension DeviceSession: DeviceActions {
     let isEnd = to == .quarantined || to == .failed
     let reason = reason.isEmpty && isEnd ? controller.reason : reason
     let text = "\(from.label) -> \(to.label)" + (reason.isEmpty ? "" : ": \(reason)")
-    switch to {
-    case .quarantined, .failed: log.error("\(text)")
-    case .refused, .endingDriver, .condemningDriver, .reaping, .abandoning, .withdrawing: log.warning("\(text)")
-    case .running, .idle, .absent: log.notice("\(text)")
-    default: log.info("\(text)")
-    }
-    if to == .running { announce() }
+    log.log(level: to.level, "\(text)", metadata: ["event": "\(to.event)", "state": "\(to.label)"])
+    if to == .running { outlet?.announce() }
     for refusal in to == .refused ? controller.refusals : [] { log.warning("\(refusal)") }
     publish("state", text)
     guard to.isResting else { return }
@@ -162,10 +195,29 @@ extension DeviceSession: DeviceActions {
     log.critical("bug: the event \(event) is not permitted in the state \(state)")
   }
 
-  func closeOutlet() {
-    guard let outlet else { return }
-    for failure in outlet.disconnect() { report(failure) }
-    record.units = []
-    if !record.bindings.isEmpty { try? host.state.save(record) }
+  func closeOutlet() { outlet?.close() }
+}
+
+extension DeviceLifecycle.State {
+  /// How much an entry into this state matters in the log.
+  fileprivate var level: Logger.Level {
+    switch self {
+    case .quarantined, .failed: .error
+    case .refused, .endingDriver, .condemningDriver, .reaping, .abandoning, .withdrawing: .warning
+    case .running, .idle, .absent: .notice
+    default: .info
+    }
+  }
+
+  /// The stable name of an entry into this state in the log.
+  var event: String {
+    switch self {
+    case .quarantined: "quarantine"
+    case .failed: "failed"
+    case .refused: "refused"
+    // Something was lost, and another one follows.
+    case .backingOff, .brokerBackoff: "restart"
+    default: "state"
+    }
   }
 }

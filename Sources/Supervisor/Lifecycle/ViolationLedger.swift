@@ -31,7 +31,7 @@ public struct ViolationLedger: Sendable {
   public mutating func record(
     _ violation: Violation, count: Int, detail: String, time: Int
   ) -> DeviceSettings.Violations.Consequence {
-    note(violation, count, detail, time)
+    note(violation, count: count, detail: detail, time: time)
     let consequence: DeviceSettings.Violations.Consequence
     if violation == .dmaFault {
       consequence = settings.dmaFault
@@ -44,7 +44,8 @@ public struct ViolationLedger: Sendable {
     return consequence
   }
 
-  private mutating func note(_ violation: Violation, _ count: Int, _ detail: String, _ time: Int) {
+  /// Counts what was not seen and must have been: nobody is restarted or quarantined for an inference.
+  public mutating func note(_ violation: Violation, count: Int, detail: String, time: Int) {
     guard let index = entries.firstIndex(where: { $0.violation == violation }) else {
       entries.append(Entry(violation: violation, count: count, detail: detail, time: time))
       return

@@ -15,10 +15,34 @@ struct StateRecord: Codable, Equatable, Sendable {
     var blockSize: UInt64
   }
 
+  /// The network interface of the device.
+  struct Interface: Codable, Equatable, Sendable {
+    /// As the configuration calls it.
+    var configuredName: String
+    /// As it is called; somebody may have renamed it.
+    var name: String
+    var index: Int32
+    /// Nil: the supervisor's own.
+    var namespace: String?
+    var alias: String
+    /// Set while the interface has a smaller MTU than somebody wanted, since its NIC takes no larger one.
+    var limitedMTU: LimitedMTU?
+  }
+
+  /// Bytes.
+  struct LimitedMTU: Codable, Equatable, Sendable {
+    var wanted: UInt32
+    /// What the interface was given instead.
+    var given: UInt32
+  }
+
   var address: PCIAddress
   /// The device and the members of its group that were bound with it.
   var bindings: [BindingRecord] = []
   var units: [Unit] = []
+  var interface: Interface?
+  /// The NIC's Ethernet address, as text: as the kernel's driver had it, else as the first driver found it.
+  var hardwareAddress: String?
   /// The file behind an emulated device.
   var medium: String?
 

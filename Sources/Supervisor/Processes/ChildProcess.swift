@@ -59,7 +59,11 @@ final class ChildProcess {
   }
 
   deinit {
-    if let token { loop.remove(token) }
+    if let token {
+      loop.remove(token)
+      // It may have ended unseen.
+      _ = ChildProcess.wait(pidfd)
+    }
     close(pidfd)
   }
 

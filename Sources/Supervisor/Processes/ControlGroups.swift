@@ -6,8 +6,10 @@ import Platform
 /// The cgroup v2 tree: one group for each device, with the groups `broker` and `driver` below it.
 ///
 /// Where systemd has given us our own group (Delegate=yes) it is the base, and the supervisor moves into a leaf below it,
-/// because a group with processes of its own cannot hand controllers down. Elsewhere the base is `/bulkhead`, and for a
-/// supervisor with a runtime folder of its own a group that is named after that: none takes another's for leftovers.
+/// because a group with processes of its own cannot hand controllers down. systemd 252 could then not put the next
+/// supervisor into that group while brokers are left below it: our unit gives a group of another one, which outlives us
+/// (`--control-group`). Elsewhere the base is `/bulkhead`, and for a supervisor with a runtime folder of its own a group
+/// that is named after that: none takes another's for leftovers.
 final class ControlGroups {
   /// Absolute path.
   let base: String
@@ -17,12 +19,22 @@ final class ControlGroups {
   private let isBaseOurs: Bool
   private static let controllers = ["memory", "pids", "cpu"]
 
+  /// - Parameter given: a group that is ours to fill, below the mount point; nil: the place is found as told above.
   /// - Throws: ``Failure`` `cgroup-missing` where no cgroup v2 is mounted, `cgroup`.
-  init(proc: String = "/proc", runtime: String) throws(Failure) {
+  init(proc: String = "/proc", runtime: String, given: String? = nil) throws(Failure) {
     guard let mounts = FileText.contents("\(proc)/self/mountinfo"), let mount = ControlGroups.mountPoint(in: mounts)
     else {
       throw Failure(
         "cgroup-missing", "find the cgroup v2 file system", hint: "boot with systemd.unified_cgroup_hierarchy=1")
+    }
+    if let given {
+      isBaseOurs = false
+      base = mount + given
+      guard FileText.exists(base) else {
+        throw Failure("cgroup-missing", "use the control group \(given)", hint: "systemctl start bulkhead-devices")
+      }
+      enableControllers(in: base)
+      return
     }
     let own = FileText.contents("\(proc)/self/cgroup").flatMap(ControlGroups.ownPath) ?? "/"
     isBaseOurs = own == "/" || bh_cgroup_delegated(mount + own) != 1

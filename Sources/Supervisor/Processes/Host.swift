@@ -10,6 +10,8 @@ public struct Paths: Sendable {
   public var runtime = RuntimeFolder.system
   /// Of the varlink service; nil: `io.bulkhead` below ``runtime``.
   public var socket: String?
+  /// The cgroup v2 group of the devices, absolute below the mount point; nil: the supervisor finds or makes one.
+  public var controlGroup: String?
 
   public init() {}
 
@@ -29,13 +31,17 @@ final class Host {
   let binder: Binder
   let safety: SafetyCheck
   let state: StateFolder
+  /// What systemd keeps for the next supervisor.
+  let files: FileStore
   /// Nil where the machine has no cgroup v2.
   var groups: ControlGroups?
   let log: Logger
   /// Whether brokers and drivers can become users of their own; otherwise they stay ours, in user namespaces.
   let isPrivileged: Bool
-  /// The group that may use sockets, if it exists; -1: none.
+  /// The group that may use the service's socket, if it exists; -1: none.
   let socketGroup: Int32
+  /// The group that may use the disks' sockets: that of block devices, for who writes there writes to the disk.
+  let diskGroup: Int32
   /// Who has which file as the medium of an emulated device.
   var media: [FileIdentity: String] = [:]
   /// Tells what happened to whoever watches.
@@ -45,12 +51,17 @@ final class Host {
   /// A device of the group, other than this one, that has a driver now.
   var groupOwner: (Int, PCIAddress) -> String? = { _, _ in nil }
 
-  init(loop: EventLoop, paths: Paths, log: Logger, isPrivileged: Bool = ProcessUser.canBeGiven) {
+  /// - Parameter files: nil: nothing outlives us.
+  init(
+    loop: EventLoop, paths: Paths, log: Logger, isPrivileged: Bool = ProcessUser.canBeGiven, files: FileStore? = nil
+  ) {
+    self.files = files ?? FileStore(log: log)
     self.loop = loop
     self.paths = paths
     self.log = log
     self.isPrivileged = isPrivileged
     socketGroup = isPrivileged ? SocketGroup.number(of: "bulkhead") : -1
+    diskGroup = isPrivileged ? SocketGroup.number(of: "disk") : -1
     tree = KernelTree()
     bus = PCIBus(tree: tree)
     binder = Binder(sysfs: tree)

@@ -12,6 +12,13 @@ extension Device {
     group = device.iommuGroup
   }
 
+  /// A device that is not Bulkhead's.
+  /// - Parameter exemption: the entry that leaves it to the kernel.
+  init(_ device: PCIDevice, exemption: DeviceEntry?) {
+    self.init(device, state: "unconfigured")
+    origin = exemption?.location.short
+  }
+
   /// A configured device with all that is known of it.
   init(_ session: DeviceSession) {
     let label = session.state.label
@@ -19,43 +26,28 @@ extension Device {
     let controller = session.controller!
     name = session.name
     configured = session.assignment != nil || !session.source.isPresent
+    desired = session.desired.rawValue
+    origin = session.assignment.map { "\($0.entry.location.short)" }
     driver = session.assignment?.driver?.manifest.name
     driverVersion = session.driverVersion
     reason = controller.reason.isEmpty ? nil : controller.reason
     hint = controller.refusals.first?.hint ?? controller.failure.flatMap { $0.hint.isEmpty ? nil : $0.hint }
-    if session.state == .running { hint = nil }
+    if session.state == .running || session.state == .idle { hint = nil }
     since = session.since
     generation = Int(controller.generation)
     brokerPid = session.broker.map { Int($0.process.pid) }
     driverPid = session.driver.map { Int($0.pid) }
     restarts = controller.restarts
     brokerRestarts = controller.brokerRestarts
-    outlet = Outlet(session)
+    outlet = session.outlet?.description()
     counters = session.counters.map(Counters.init)
+    latencies = RequestKind.allCases.compactMap { session.latencies[$0] }.map(RequestLatency.init)
+    brokerSince = session.brokerSince
+    countedSince = session.countedSince
     violations = controller.ledger.entries.map {
       ViolationCount(name: $0.violation.name, count: $0.count, detail: $0.detail, time: $0.time)
     }
     dmaFault = session.lastFault
-  }
-}
-
-extension Outlet {
-  /// Nil while the device has none.
-  fileprivate init?(_ session: DeviceSession) {
-    guard !session.units.isEmpty || session.listener != nil else { return nil }
-    let kernel = session.outlet?.units ?? []
-    self.init(
-      socket: session.listener == nil ? nil : session.socketPath,
-      units: session.units.map { unit in
-        let connected = kernel.first { $0.index == Int(unit.index) }
-        return Unit(
-          index: Int(unit.index), identifier: Int(unit.identifier),
-          name: session.outletName(of: unit), export: unit.exportName, size: Int(unit.size),
-          blockSize: Int(unit.blockSize),
-          readOnly: unit.features.contains(.readOnly) || session.controller.settings.outlet.readOnly,
-          model: unit.model, serial: unit.serial,
-          kernelDevice: connected.map { "/dev/nbd\($0.nbd)" }, link: connected?.link)
-      })
   }
 }
 
@@ -74,5 +66,19 @@ extension Counters {
     clients = Int(counters.clients)
     wakeups = Int(clamping: counters.wakeups)
     interrupts = Int(clamping: counters.interrupts)
+    framesOut = Int(clamping: counters.framesOut)
+    framesIn = Int(clamping: counters.framesIn)
+    bytesOut = Int(clamping: counters.bytesOut)
+    bytesIn = Int(clamping: counters.bytesIn)
+    framesRefused = Int(clamping: counters.framesRefused)
+    resets = Int(clamping: counters.resets)
+  }
+}
+
+extension RequestLatency {
+  fileprivate init(_ histogram: LatencyHistogram) {
+    self.init(
+      operation: histogram.kind.name, counts: histogram.counts.map { Int(clamping: $0) },
+      total: Int(clamping: histogram.total))
   }
 }

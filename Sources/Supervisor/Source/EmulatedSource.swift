@@ -4,9 +4,10 @@ import Glibc
 import PCI
 import Platform
 import Protocol
+import TAP
 
-/// A device that its broker emulates. What holds its blocks is open here from start to stop, so that a broker that dies
-/// loses none of them.
+/// A device that its broker emulates. What holds its blocks, or the interface that is its wire, is open here from start to
+/// stop, so that a broker that dies loses nothing.
 final class EmulatedSource: DeviceSource {
   /// How long another process that has the file may take to go: the broker of a supervisor that was killed.
   var patience: Nanoseconds = 1_000_000_000
@@ -44,12 +45,18 @@ final class EmulatedSource: DeviceSource {
     let deadline = monotonicNow() + patience
     while true {
       do throws(Failure) {
-        let file = try wanted.options.openMedium()
-        identity = FileIdentity(of: file.number)
+        let file = try openMedium()
+        // All TAPs are one file: two of them differ by name.
+        identity = wanted.options.model == .nvme ? FileIdentity(of: file.number) : nil
         medium = file.release()
         if let identity { session.host.media[identity] = "\(session.address) (\(session.name))" }
         return []
       } catch {
+        if error.code == "tap-interface", error.errno == EBUSY, let wire = wanted.options.wire {
+          guard monotonicNow() < deadline else { return [Self.refusal(wire: wire)] }
+          usleep(20_000)
+          continue
+        }
         guard error.errno == EWOULDBLOCK, let file = wanted.options.file else { throw error }
         let owner = FileIdentity(of: file).flatMap { session.host.media[$0] }
         if owner == nil, monotonicNow() < deadline {
@@ -59,6 +66,19 @@ final class EmulatedSource: DeviceSource {
         return [Self.refusal(file, owner)]
       }
     }
+  }
+
+  /// What the broker emulates the device with. A network controller without a wire has none; its place is held.
+  private func openMedium() throws(Failure) -> Descriptor {
+    guard wanted.options.model == .e1000e else { return try wanted.options.openMedium() }
+    guard let wire = wanted.options.wire else { return try EventDescriptor.make() }
+    return try TAPWire.open(try InterfaceName(wire))
+  }
+
+  private static func refusal(wire: String) -> Refusal {
+    Refusal(
+      code: "wire-taken", message: "there is an interface \(wire) already",
+      hint: "wire= names an interface that is made: see which it is: ip -d link show \(wire)", overridable: false)
   }
 
   private static func refusal(_ file: String, _ owner: String?) -> Refusal {
@@ -72,7 +92,8 @@ final class EmulatedSource: DeviceSource {
   func take() throws(Failure) {
     taken = wanted
     // Block devices that an earlier supervisor has left are those of another disk, or of memory that is gone.
-    if session.record.medium != wanted.options.file || wanted.options.file == nil {
+    let isOther = session.record.medium != wanted.options.file || wanted.options.file == nil
+    if wanted.options.model == .nvme, isOther {
       session.closeOutlet()
       session.outlet = nil
     }
@@ -111,10 +132,10 @@ final class EmulatedSource: DeviceSource {
     return device
   }
 
-  /// Bytes; nil while it is not open.
+  /// Bytes; nil while it is not open, and of a wire.
   private var mediumSize: Int? {
     var found = stat()
-    guard let medium, fstat(medium, &found) == 0 else { return nil }
+    guard let medium, present.options.model == .nvme, fstat(medium, &found) == 0 else { return nil }
     return Int(found.st_size)
   }
 

@@ -2,12 +2,12 @@ import DriverKit
 import Glibc
 
 /// Zeroed memory that a device reaches at `address`.
-final class FakeMemory {
-  let pointer: UnsafeMutableRawPointer
-  let address: UInt64
-  let length: Int
+public final class FakeMemory {
+  public let pointer: UnsafeMutableRawPointer
+  public let address: UInt64
+  public let length: Int
 
-  init(address: UInt64, length: Int) {
+  public init(address: UInt64, length: Int) {
     pointer = .allocate(byteCount: length, alignment: 4096)
     pointer.initializeMemory(as: UInt8.self, repeating: 0, count: length)
     self.address = address
@@ -16,9 +16,10 @@ final class FakeMemory {
 
   deinit { pointer.deallocate() }
 
-  var dma: DMAMemory { DMAMemory(pointer: pointer, address: address, length: length) }
+  public var dma: DMAMemory { DMAMemory(pointer: pointer, address: address, length: length) }
 
-  func find(_ address: UInt64, _ length: Int) -> UnsafeMutableRawPointer? {
+  /// `length` bytes at a device's `address`; nil if they do not lie in this memory.
+  public func find(_ address: UInt64, _ length: Int) -> UnsafeMutableRawPointer? {
     guard address >= self.address, address - self.address <= UInt64(self.length - length) else { return nil }
     return pointer + Int(address - self.address)
   }

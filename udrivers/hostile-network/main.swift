@@ -1,0 +1,3 @@
+import DriverKit
+
+NetworkDriverMain.run(HostileNetworkDriver.self)

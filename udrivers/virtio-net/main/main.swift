@@ -1,0 +1,4 @@
+import DriverKit
+import VirtioNet
+
+NetworkDriverMain.run(VirtioNetDriver.self)

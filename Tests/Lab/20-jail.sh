@@ -43,7 +43,7 @@ check "the root directory is empty" empty_root
 
 limits_hold() {
   local group
-  group=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")
+  group=$(control_group_of "$pid")
   echo "$group"
   [ "$(cat "$group/memory.max")" = $((48 << 20)) ] || fail "memory.max: $(cat "$group/memory.max")"
   [ "$(cat "$group/pids.max")" = 1 ] || fail "pids.max: $(cat "$group/pids.max")"

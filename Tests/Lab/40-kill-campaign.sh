@@ -25,7 +25,7 @@ job = json.load(open('$LAB_WORK/fio.json'))['jobs'][0]
 print('writes', job['write']['total_ios'], 'reads', job['read']['total_ios'], 'error', job['error'])
 assert job['error'] == 0 and job['write']['total_ios'] > 0"
   # Since this scenario began.
-  ! dmesg | sed "1,/lab: scenario $LAB_SCENARIO/d" | grep -E 'I/O error.*nbd0' || fail "the kernel saw an error"
+  ! lab_kernel_log | grep -E 'I/O error.*nbd0' || fail "the kernel saw an error"
 }
 
 killed_at_random() {

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# lab: own-boot
 # lab: deadline=1100
 # 200 kill -9 and 50 SIGSTOP of the driver at seeded moments under the kernel's block device, and as many under ext4. At
 # both, fio verifies what it wrote, and nbd-campaign holds every sector to the order of writes and flushes.
@@ -36,7 +37,7 @@ text = open('$LAB_WORK/fio.json').read()
 job = json.loads(text[text.index('{'):])['jobs'][0]
 print('fio: writes', job['write']['total_ios'], 'reads', job['read']['total_ios'], 'error', job['error'])
 assert job['error'] == 0 and job['write']['total_ios'] > 0"
-  ! dmesg | sed "1,/lab: scenario $LAB_SCENARIO/d" | grep -E 'I/O error|EXT4-fs error|Buffer I/O' ||
+  ! lab_kernel_log | grep -E 'I/O error|EXT4-fs error|Buffer I/O' ||
     fail "the kernel saw an error"
 }
 

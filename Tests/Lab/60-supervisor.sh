@@ -20,6 +20,76 @@ in_use() {
 }
 check "a mounted disk is not stopped, and the mount point is named" in_use
 
+# reload_with ENTRY...: and until bulkheadd has read it.
+reload_with() {
+  local mark
+  mark=$(wc -l <"$LAB_OUT/bulkheadd.log")
+  configure "$@"
+  kill -HUP "$(bulkheadd_pid)"
+  has_read() { tail -n "+$((mark + 1))" "$LAB_OUT/bulkheadd.log" | grep -q 'configuration read: '; }
+  eventually 10 has_read
+}
+
+not_from_under() {
+  reload_with "# nothing"
+  sleep 1
+  is_in_state disk0 running
+  tail -n 5 "$LAB_OUT/bulkheadd.log" | grep -F "$LAB_WORK/mnt" | grep -F 'no longer in the configuration'
+  echo safe >"$LAB_WORK/mnt/word"
+  sync -f "$LAB_WORK/mnt"
+  reload_with "$(device_entry disk0 "$disk0")"
+  umount "$LAB_WORK/mnt"
+  reload_with "# nothing"
+  gone() { ! bulkheadctl list --no-legend | grep -q disk0; }
+  eventually 30 gone
+  [ "$(driver_of "$disk0")" = nvme ]
+  reload_with "$(device_entry disk0 "$disk0")"
+  eventually 30 is_in_state disk0 running
+  mount /dev/bulkhead/disk0 "$LAB_WORK/mnt"
+  [ "$(cat "$LAB_WORK/mnt/word")" = safe ]
+  # And whoever wants it gone all the same says so.
+  reload_with "# nothing"
+  ! bulkheadctl stop disk0 || fail "it is stopped from under its file system"
+  umount "$LAB_WORK/mnt"
+  bulkheadctl stop disk0
+  eventually 30 gone
+  [ "$(driver_of "$disk0")" = nvme ]
+  reload_with "$(device_entry disk0 "$disk0")"
+  eventually 30 is_in_state disk0 running
+  mount /dev/bulkhead/disk0 "$LAB_WORK/mnt"
+}
+check "a reload takes no disk from under its file system" not_from_under
+
+later() {
+  local generation
+  generation=$(status disk0 generation)
+  reload_with "$(device_entry other "$disk0" hostile)"
+  tail -n 5 "$LAB_OUT/bulkheadd.log" | grep -F 'settings changed'
+  # What follows a lost driver is what was lost.
+  kill_driver disk0
+  eventually 30 is_generation disk0 $((generation + 1))
+  is_in_state disk0 running
+  [ "$(status disk0 driver)" = nvme ]
+  # Said once, not at each reload.
+  reload_with "$(device_entry other "$disk0" hostile)"
+  ! tail -n 2 "$LAB_OUT/bulkheadd.log" | grep -F 'settings changed' || fail "it is said again"
+  # Taken back before it came into force.
+  reload_with "# one line more" "$(device_entry disk0 "$disk0")"
+  reload_with "$(device_entry other "$disk0")"
+  umount "$LAB_WORK/mnt"
+  bulkheadctl stop disk0
+  [ ! -e /dev/bulkhead/disk0 ]
+  bulkheadctl start other
+  is_in_state other running
+  [ -b /dev/bulkhead/other ]
+  ! bulkheadctl status disk0 2>/dev/null || fail "the former name is still known"
+  bulkheadctl stop other
+  reload_with "$(device_entry disk0 "$disk0")"
+  bulkheadctl start disk0
+  mount /dev/bulkhead/disk0 "$LAB_WORK/mnt"
+}
+check "another name and driver wait until the device is stopped and started" later
+
 crash() {
   local before
   before=$(disk_of disk0)

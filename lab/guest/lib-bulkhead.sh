@@ -73,3 +73,5 @@ lab_gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev
 
 # pids_of NAME: the processes whose executable is called so, oldest first ("" when there are none).
 pids_of() { pgrep --exact -- "${1:0:15}" || true; }
+# control_group_of PROCESS: its folder.
+control_group_of() { echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$1/cgroup")"; }

@@ -9,7 +9,7 @@
 #   fail REASON               inside a checked function: fails it with this message
 #   on_exit COMMAND...        runs at the scenario's end, last first
 #   eventually SECONDS COMMAND...   repeats COMMAND until it succeeds; fails after SECONDS
-# See also lib-bulkhead.sh.
+# See also lib-bulkhead.sh, and lab_reboot below.
 set -euo pipefail
 
 LAB_OUT=/lab/out
@@ -97,17 +97,42 @@ eventually() {
   rm -f "$log"
 }
 
+# lab_reboot: starts the machine anew ("# lab: full" and "# lab: reboot"); the scenario runs once more from its top then,
+# with the next number in LAB_BOOT. What it has done to disks stays.
+lab_reboot() {
+  mkdir -p /run/systemd/system/lab.service.d
+  printf '[Unit]\nSuccessAction=none\nFailureAction=none\n' >/run/systemd/system/lab.service.d/reboot.conf
+  systemctl daemon-reload
+  : >/run/lab-rebooting
+  trap - EXIT ERR
+  sync
+  systemctl --no-block reboot
+  exit 0
+}
+
 on_exit() { lab_exit_commands=("$(printf '%q ' "$@")" "${lab_exit_commands[@]}"); }
 
-# What the kernel says when something in it broke, since the scenario began.
-lab_kernel_complaints() {
-  dmesg | awk -v mark="lab: scenario $LAB_SCENARIO" 'index($0, mark) { lines = ""; next }
-    /BUG:|Oops|WARNING: CPU|general protection|blocked for more than|refcount_t|Call Trace/ { lines = lines $0 "\n" }
+# What the kernel has said since the scenario began: boots are shared, and other scenarios provoke faults.
+lab_kernel_log() {
+  dmesg | awk -v mark="lab: scenario $LAB_SCENARIO" 'index($0, mark) { lines = ""; next } { lines = lines $0 "\n" }
     END { printf "%s", lines }'
 }
 
+# What the kernel says when something in it broke.
+lab_kernel_complaints() {
+  lab_kernel_log | grep -E 'BUG:|Oops|WARNING: CPU|general protection|blocked for more than|refcount_t|Call Trace' || true
+}
+
+# What a scenario makes and the next one in the same boot would stumble over: network namespaces, virtual interfaces.
+lab_leftovers() {
+  {
+    ip netns list | sed 's/ (id.*//; s/^/network namespace /'
+    find /sys/devices/virtual/net -mindepth 1 -maxdepth 1 -printf 'interface %f\n'
+  } | LC_ALL=C sort
+}
+
 lab_finish() {
-  local status=$? command complaints
+  local status=$? command complaints leftovers
   set +e
   if [ -n "$lab_test" ]; then
     test_fail "ended with status $status in the middle of the test"
@@ -120,11 +145,14 @@ lab_finish() {
   for command in "${lab_exit_commands[@]}"; do eval "$command"; done
   complaints=$(lab_kernel_complaints)
   [ -z "$complaints" ] || lab_record "the kernel does not complain" failed "$complaints"
+  leftovers=$(LC_ALL=C comm -13 <(echo "$lab_before") <(lab_leftovers))
+  [ -z "$leftovers" ] || lab_record "leaves no network behind" failed "$leftovers"
   [ "$lab_failures" = 0 ] && [ "$status" = 0 ]
   exit
 }
 # Only a scenario is recorded; an interactive shell that sources this file just gets the functions.
 if [ "$LAB_SCENARIO" != interactive ]; then
+  lab_before=$(lab_leftovers)
   set -E
   trap 'lab_failed_at="${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
   trap lab_finish EXIT
@@ -134,5 +162,9 @@ fi
 
 # shellcheck source=lab/guest/lib-bulkhead.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib-bulkhead.sh"
+# shellcheck source=lab/guest/lib-snapshot.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib-snapshot.sh"
 # shellcheck source=lab/guest/lib-disk.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib-disk.sh"
+# shellcheck source=lab/guest/lib-net.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib-net.sh"

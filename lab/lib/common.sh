@@ -29,9 +29,9 @@ usage_if_asked() {
   esac
 }
 
-# list FILE: the words of a list file, without comments.
+# list FILE...: the words of list files, without comments.
 list() {
-  sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"
+  sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@"
 }
 
 # key WORD|FILE...: a short hash over the words and the contents of the files among them.

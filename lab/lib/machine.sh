@@ -2,13 +2,14 @@
 # shellcheck disable=SC2054 # the commas are QEMU's
 # Sourced by lab/run and lab/shell: the lab's machine as QEMU arguments.
 #
-# Root ports sit in slots 2 to 8 of bus 0, so the firmware numbers the buses behind them in order:
+# Root ports sit in slots 2 to 9 of bus 0, so the firmware numbers the buses behind them in order:
 #   01:00.0 nvme0, serial BULKHEAD0: namespace 1, 512 MiB, 512-byte blocks
 #   02:00.0 nvme1, serial BULKHEAD1: namespace 1, 512 MiB, 4096-byte blocks; namespace 2, 256 MiB, 512-byte
 #   03:00.0 e1000e, 52:54:00:00:00:01     on one hub with
 #   04:00.0 virtio-net, 52:54:00:00:00:02
-#   05:00.0 edu, QEMU's teaching device (DMA engine, MSI)
+#   05:00.0 edu, QEMU's teaching device (DMA engine with 32 bits of address, MSI)
 #   06, 07  empty ports "spare0" and "spare1" for device_add; the drive "disk-spare", 64 MiB, belongs to no device yet
+#   08:00.0 virtio-net behind the IOMMU, 52:54:00:00:00:03, on the same hub
 # The machine's own disks, 9p and serial devices are on bus 0 from slot 0x10 on.
 
 QEMU=()
@@ -22,15 +23,17 @@ machine_arguments() {
   truncate -s 64M "$run/spare.raw"
 
   # Interrupt remapping needs the interrupt controller outside of the kernel, hence kernel-irqchip=off.
-  QEMU=(qemu-system-x86_64 -name bulkhead-lab -nodefaults -no-user-config -no-reboot -display none
+  QEMU=(qemu-system-x86_64 -name bulkhead-lab -nodefaults -no-user-config -display none
+    -action "reboot=${LAB_REBOOT:-shutdown}"
     -accel tcg,thread=multi,tb-size=512 -machine q35,kernel-irqchip=off -cpu max
     -smp "$LAB_SMP" -m "$LAB_MEMORY"
     -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd"
     -append "console=ttyS0 intel_iommu=on panic=-1 no_timer_check mitigations=off random.trust_cpu=on printk.devkmsg=on net.ifnames=0 lab.mode=$mode $LAB_APPEND"
+    -global edu.dma_mask=0xffffffff
     -device intel-iommu,intremap=on,device-iotlb=on,caching-mode=off)
 
   slot=2
-  for port in nvme0 nvme1 e1000e virtio edu spare0 spare1; do
+  for port in nvme0 nvme1 e1000e virtio edu spare0 spare1 virtio1; do
     QEMU+=(-device "pcie-root-port,id=port-$port,chassis=$slot,slot=$slot,bus=pcie.0,addr=$slot.0")
     slot=$((slot + 1))
   done
@@ -45,8 +48,11 @@ machine_arguments() {
     -device nvme-ns,drive=disk-nvme1n1,bus=nvme1,nsid=1,logical_block_size=4096,physical_block_size=4096
     -device nvme-ns,drive=disk-nvme1n2,bus=nvme1,nsid=2
     -netdev hubport,id=hub-e1000e,hubid=0 -netdev hubport,id=hub-virtio,hubid=0
+    -netdev hubport,id=hub-virtio1,hubid=0
     -device e1000e,id=e1000e,netdev=hub-e1000e,mac=52:54:00:00:00:01,bus=port-e1000e,romfile=
     -device virtio-net-pci,id=virtio,netdev=hub-virtio,mac=52:54:00:00:00:02,bus=port-virtio,romfile=
+    # What a driver of ours may have: its DMA goes through the IOMMU, and it has the modern interface only.
+    -device virtio-net-pci,id=virtio1,netdev=hub-virtio1,mac=52:54:00:00:00:03,bus=port-virtio1,romfile=,disable-legacy=on,iommu_platform=on
     -device edu,id=edu,bus=port-edu
   )
 
@@ -85,6 +91,7 @@ share_files() {
   mkdir -p "$run/share/guest" "$run/share/scenarios"
   cp -r "$LAB_SOURCE/guest/." "$run/share/guest/"
   cp -r "$ROOT/Tests/Clients" "$run/share/clients"
+  cp -r "$ROOT/Tests/Lab/snapshots" "$run/share/snapshots"
   : >"$run/share/scenarios.list"
   for scenario in "$@"; do
     cp "$scenario" "$run/share/scenarios/"

@@ -1,0 +1,3 @@
+import DriverKit
+
+BlockDriverMain.run(EduDisk.self)

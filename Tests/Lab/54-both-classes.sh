@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=600
+# lab: deadline=900
 # A disk and a NIC under load, each under its own driver: one driver is killed again and again, the other class does not
 # notice. How much that costs the other one is measured by "make bench WORK=net-pair".
 
@@ -47,7 +47,7 @@ undisturbed() {
 }
 
 nic_killed() {
-  start_disk_load 15
+  start_disk_load 30
   # Its connections are what the kills hit; they end when they can.
   transfer "in" "$FAR4" 256 20 &
   kills_while "$fio_pid" nic0

@@ -55,11 +55,18 @@ start_bulkheadd() {
   done
 }
 
-# stop_bulkheadd [SIGNAL]: TERM by default; waits for its end, and fails (after KILL) when that takes over 30 s.
+# stop_bulkheadd [SIGNAL]: TERM by default; waits for its end, and fails (after KILL) when that takes over 30 s, or when
+# it had ended by itself.
 stop_bulkheadd() {
   local pid status=0
   [ -s "$BULKHEADD_PID_FILE" ] || return 0
   pid=$(bulkheadd_pid)
+  if lab_gone "$pid"; then
+    echo "bulkheadd $pid had ended already; the last of its log:"
+    tail -n 20 "$LAB_OUT/bulkheadd.log"
+    rm -f "$BULKHEADD_PID_FILE"
+    return 1
+  fi
   kill -s "${1:-TERM}" "$pid" 2>/dev/null || true
   if ! eventually 30 lab_gone "$pid"; then
     kill -KILL "$pid" 2>/dev/null || true

@@ -16,24 +16,25 @@ device_entry() {
 # status DEVICE FIELD: one field of "bulkheadctl --json status", such as state or outlet.units.0.kernelDevice;
 # empty where it is missing.
 status() {
-  bulkheadctl status --json "$1" | python3 -c '
+  local device
+  device=$(bulkheadctl status --json "$1") || return
+  python3 -c '
 import json, sys
 value = json.load(sys.stdin)
-if isinstance(value, dict) and "devices" in value: value = value["devices"]
-if isinstance(value, list): value = value[0]
 for part in sys.argv[1].split("."):
     if value is None: break
     value = value[int(part)] if isinstance(value, list) and int(part) < len(value) else value.get(part) if isinstance(value, dict) else None
-print("" if value is None else value)' "$2"
+print("" if value is None else value)' "$2" <<<"$device"
 }
 
 # violations DEVICE NAMES: how many were counted whose name matches this regular expression.
 violations() {
-  bulkheadctl status --json "$1" | python3 -c '
+  local device
+  device=$(bulkheadctl status --json "$1") || return
+  python3 -c '
 import json, re, sys
-value = json.load(sys.stdin)
-devices = value["devices"] if isinstance(value, dict) and "devices" in value else value if isinstance(value, list) else [value]
-print(sum(v["count"] for d in devices for v in d["violations"] if re.fullmatch(sys.argv[1], v["name"])))' "$2"
+device = json.load(sys.stdin)
+print(sum(v["count"] for v in device["violations"] if re.fullmatch(sys.argv[1], v["name"])))' "$2" <<<"$device"
 }
 
 # is_in_state DEVICE STATE

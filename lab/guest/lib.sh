@@ -77,7 +77,7 @@ check() {
   case $status in
     0) test_pass ;;
     77) test_skip "$(tail -n 1 "$log")" ;;
-    *) test_fail "$(tail -n 5 "$log" | grep . || echo "status $status")" ;;
+    *) test_fail "$(tail -n 12 "$log" | grep . || echo "status $status")" ;;
   esac
   rm -f "$log"
 }
@@ -118,9 +118,11 @@ lab_kernel_log() {
     END { printf "%s", lines }'
 }
 
-# What the kernel says when something in it broke.
+# What the kernel says when something in it broke, had too little memory, or when a program of ours crashed.
 lab_kernel_complaints() {
-  lab_kernel_log | grep -E 'BUG:|Oops|WARNING: CPU|general protection|blocked for more than|refcount_t|Call Trace' || true
+  local kernel='BUG:|Oops|WARNING: CPU|general protection|blocked for more than|refcount_t|Call Trace|Out of memory'
+  local crash='(bulkhead|nbd-campaign|udriver-(nvme|e1000e|virtio))[^ ]*\[[0-9]+\]:? (segfault|trap )'
+  lab_kernel_log | grep -E "$kernel|$crash" || true
 }
 
 # What a scenario makes and the next one in the same boot would stumble over: network namespaces, virtual interfaces.

@@ -36,7 +36,7 @@ public let interfaceDescription = #"""
   )
 
   # The interface of a network device. "datapath" says who moves the frames: "vhost" (the kernel) or "broker"; null: nobody
-  # now.
+  # now. "namespace" is where it is, as "ip netns" calls it, or "net:[INODE]" where it has no name there; null: that of the daemon.
   type Interface (
     name: string,
     index: int,
@@ -148,7 +148,8 @@ public let interfaceDescription = #"""
   # "brokerSince" is when the broker and its counters began, "countedSince" when restarts and violations did.
   # "desired" is what the configuration or since then an operator asks for: running, stopped, held (taken without a driver,
   # for the sake of its IOMMU group) or kernel (left to the kernel's own driver); "origin" is where the configuration names
-  # the device. "state" is what is, one of the states of docs: absent, idle, refused, preparing, startingBroker, startingDriver, running, ...
+  # the device. "state" is what is, unconfigured, absent, idle, refused, failed, running, quarantined, or one
+  # on the way, such as starting-driver.
   type Device (
     address: string,
     name: ?string,

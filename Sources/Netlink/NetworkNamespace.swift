@@ -51,7 +51,7 @@ public final class NetworkNamespace: Sendable {
   public var file: Int32 { descriptor.number }
 
   /// Which namespace it is: two values of the same one have the same identity (ioctl_ns(2)).
-  public struct Identity: Hashable, Sendable {
+  public struct Identity: Hashable, Sendable, CustomStringConvertible {
     private let device: dev_t
     private let inode: ino_t
 
@@ -62,6 +62,9 @@ public final class NetworkNamespace: Sendable {
       }
       (device, inode) = (found.st_dev, found.st_ino)
     }
+
+    /// `net:[4026531840]`, as in /proc/PID/ns and in lsns(8).
+    public var description: String { "net:[\(inode)]" }
   }
 
   /// - Throws: `network-namespace`.

@@ -11,10 +11,14 @@ public struct Descriptor: ~Copyable, Sendable {
     self.number = number
   }
 
-  deinit { Glibc.close(number) }
+  deinit { Self.close(number) }
 
-  /// Closes a bare file number; for numbers that came with a message and are not wanted.
-  public static func close(_ number: Int32) { _ = Glibc.close(number) }
+  /// Closes a bare file number that the caller owns. Debug builds end where it is not open: closed twice, it would be
+  /// somebody else's file the next time.
+  public static func close(_ number: Int32) {
+    let result = Glibc.close(number)
+    assert(result == 0 || errno != EBADF, "file \(number) is not open")
+  }
 
   /// Gives the file number to the caller, who must close it.
   public consuming func release() -> Int32 {

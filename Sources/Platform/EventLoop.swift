@@ -66,7 +66,7 @@ public final class EventLoop {
   }
 
   deinit {
-    if timerFile >= 0 { close(timerFile) }
+    if timerFile >= 0 { Descriptor.close(timerFile) }
     for source in sources { source.handler.release() }
     for handler in retired { handler.release() }
     for poller in pollers { poller.release() }

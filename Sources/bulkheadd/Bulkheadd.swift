@@ -14,9 +14,9 @@ struct Bulkheadd: ParsableCommand {
     discussion: """
       Takes the PCI devices that its configuration names, and only those, gives each a broker and a jailed driver, and \
       watches over them. SIGTERM gives every device back; SIGHUP reads the configuration anew; SIGUSR1 leaves at once, \
-      with everything running, for the next bulkheadd.
+      with everything running, for the next bulkheadd. Without control groups brokers and drivers end with it.
 
-      With --emulated it makes a device of its own, needs no root, and reads a configuration only if --config gives one:
+      With --emulated it makes a device of its own, needs no root (an e1000e: CAP_NET_ADMIN), and reads a configuration only if --config gives one:
 
         bulkheadd --emulated nvme,file=disk.img,size=64M
 
@@ -37,7 +37,7 @@ struct Bulkheadd: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "An emulated device; may be repeated.",
-      discussion: "nvme, then options behind commas: name, file, size and others (docs/configure.md)."))
+      discussion: "nvme or e1000e, then options behind commas: name, file, size and others (docs/emulation.md)."))
   var emulated: [String] = []
 
   @Option(

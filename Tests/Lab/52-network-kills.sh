@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=1200
+# lab: deadline=1800
 # Drivers, brokers and the supervisor die and hang while TCP runs through the interface; the connection never ends.
 
 on_exit stop_bulkheadd

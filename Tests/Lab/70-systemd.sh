@@ -133,6 +133,7 @@ moved_interface_survives() {
     [ ! -e /sys/class/net/bh0 ] || fail "there is another one at home"
     [ "$(identity)" = "$before" ] || fail "it was: $before; it is: $(identity)"
     eventually 20 moved_answers
+    [ "$(status nic0 outlet.interface.namespace)" = apart ] || fail "status: $(status nic0 outlet.interface.namespace)"
     is_stored "$kept" || fail "$(stored) files, not $kept"
   done
   echo "$before; $kept files"

@@ -367,6 +367,18 @@ import Testing
     #expect(life.controller.state == .running)
     #expect(life.controller.ledger.entries.first?.count == 1000)
   }
+
+  @Test func anotherPolicyIsInForceAtOnceAndForgetsNothing() {
+    let life = Life { $0.violations.dmaFault = .tolerate }
+    life.run()
+    life.controller.violated(.dmaFault, count: 1, detail: "", time: 0)
+    var settings = life.controller.settings
+    settings.violations.dmaFault = .quarantine
+    life.controller.update(settings)
+    life.controller.violated(.dmaFault, count: 1, detail: "again", time: 1)
+    #expect(life.controller.state == .condemningDriver)
+    #expect(life.controller.ledger.entries.map(\.count) == [2])
+  }
 }
 
 @Suite struct ViolationLedgerTests {

@@ -61,6 +61,7 @@ import Testing
       #expect(link.address == HardwareAddress("52:54:00:00:00:42"))
       #expect(try next.link() == nil, "no other one is made")
       #expect(try next.outlet.interface?.isMoved == true)
+      #expect(try next.outlet.description()?.interface?.namespace == "\(there.identity())", "it has no name")
       #expect(try manager.names() == names, "nothing is kept twice")
       // It is followed where it is.
       try next.startBroker()
@@ -96,6 +97,7 @@ import Testing
       let third = try world(manager, after: killed)
       let link = try #require(try third.link())
       #expect(try third.outlet.interface?.isMoved == false)
+      #expect(try third.outlet.description()?.interface?.namespace == nil)
       #expect(third.session.record.interface?.index == link.index)
       #expect(try NamespaceRig.run("ip", "-d", "link", "show", "bh-nic").contains("persist on"))
       _ = third.session.release(isGone: false)

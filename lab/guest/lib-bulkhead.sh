@@ -75,7 +75,8 @@ stop_bulkheadd() {
   rm -f "$BULKHEADD_PID_FILE"
   return $status
 }
-# A process that ended but was not yet waited for is gone too.
+
+# lab_gone PROCESS: it has ended, whether somebody has waited for it or not.
 lab_gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null || [ ! -d "/proc/$1" ]; }
 
 # pids_of NAME: the processes whose executable is called so, oldest first ("" when there are none).

@@ -15,7 +15,7 @@ enum FileText {
     guard file >= 0 else {
       return errno == ENOENT ? .missing : .unreadable(String(cString: strerror(errno)))
     }
-    defer { close(file) }
+    defer { Descriptor.close(file) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 16 * 1024)
     while true {
@@ -40,7 +40,7 @@ enum FileText {
   static func write(_ text: String, to path: String, mode: mode_t = 0o600) -> Int32 {
     let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
     guard file >= 0 else { return errno }
-    defer { close(file) }
+    defer { Descriptor.close(file) }
     let bytes = Array(text.utf8)
     let count = Glibc.write(file, bytes, bytes.count)
     return count == bytes.count ? 0 : (count < 0 ? errno : ENOSPC)
@@ -87,7 +87,7 @@ enum FileText {
   private static func synchronize(_ path: String) -> Int32 {
     let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return errno }
-    defer { close(file) }
+    defer { Descriptor.close(file) }
     return fsync(file) == 0 ? 0 : errno
   }
 
@@ -155,7 +155,7 @@ extension FileText {
   static func firstBytes(_ count: Int, of path: String) -> [UInt8]? {
     let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }
-    defer { close(file) }
+    defer { Descriptor.close(file) }
     var bytes = [UInt8](repeating: 0, count: count)
     return Glibc.read(file, &bytes, count) == count ? bytes : nil
   }

@@ -21,7 +21,7 @@ final class KernelLog {
 
   deinit {
     if let token { loop.remove(token) }
-    close(file)
+    Descriptor.close(file)
   }
 
   /// As many records as there are, but a bounded number, so that a log storm does not starve the rest.

@@ -62,6 +62,7 @@ public final class DeviceController {
   /// Takes other settings: policy at once, the rest at the next start.
   public func update(_ settings: DeviceSettings) {
     self.settings = settings
+    ledger.settings = settings.violations
     resetPolicy()
   }
 

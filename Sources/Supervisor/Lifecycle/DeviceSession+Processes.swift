@@ -23,6 +23,7 @@ extension DeviceSession {
     let theirEnd = Descriptor(owning: theirs)
     let ourEnd = Descriptor(owning: ours)
     let place = try openGroup("broker")
+    defer { if place >= 0 { Descriptor.close(place) } }
     let process = try ChildProcess(
       ChildProcess.Specification(
         executable: host.paths.executable(source.brokerName), arguments: [source.brokerName, "\(address)"],
@@ -30,7 +31,6 @@ extension DeviceSession {
         environment: Self.environment),
       loop: host.loop
     ) { [weak self] end in self?.brokerProcessEnded(end) }
-    if place >= 0 { close(place) }
     log.debug("broker started: process \(process.pid)")
     let link = BrokerLink(process: process, log: pipe, socket: ourEnd.release(), loop: host.loop) {
       [weak self] envelope, files in self?.handle(envelope, files)
@@ -96,7 +96,7 @@ extension DeviceSession {
     let logEnd = Descriptor(owning: writeEnd)
     try broker.send(.attachDriver, generation: generation, files: [brokerEnd.number])
     let place = try openGroup("driver")
-    defer { if place >= 0 { close(place) } }
+    defer { if place >= 0 { Descriptor.close(place) } }
     let process = try ChildProcess(
       ChildProcess.Specification(
         executable: host.paths.executable("bulkhead-jail"),

@@ -12,7 +12,8 @@ public struct ViolationLedger: Sendable {
     public var time: Int
   }
 
-  private let settings: DeviceSettings.Violations
+  /// The policy from now on.
+  public var settings: DeviceSettings.Violations
   /// In the order in which the kinds first occurred.
   public private(set) var entries: [Entry] = []
   private var inGeneration = 0

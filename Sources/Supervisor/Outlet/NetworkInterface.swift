@@ -43,6 +43,16 @@ final class NetworkInterface {
     home = try NetworkInterface.identity(of: namespace)
   }
 
+  /// What to call the namespace that it is in: as ip-netns(8) does, or `net:[INODE]` where it has no name there; nil: it is
+  /// in ours.
+  /// - Parameter home: the name of the one that it was made in.
+  func namespaceName(home: String?) -> String? {
+    guard isMoved, let place = try? namespace?.identity() else { return home }
+    if place == (try? NetworkNamespace.current().identity()) { return nil }
+    let name = FileText.names(in: "/run/netns").first { (try? NetworkNamespace(named: $0).identity()) == place }
+    return name ?? "\(place)"
+  }
+
   private static func identity(of namespace: NetworkNamespace?) throws(Failure) -> NetworkNamespace.Identity {
     if let namespace { return try namespace.identity() }
     return try NetworkNamespace.current().identity()

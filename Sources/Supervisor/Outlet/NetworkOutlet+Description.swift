@@ -10,7 +10,8 @@ extension NetworkOutlet {
     let link = monitor.link
     var outlet = Outlet(socket: nil, units: [])
     outlet.interface = Outlet.Interface(
-      name: link.name, index: Int(link.index), namespace: session.record.interface?.namespace,
+      name: link.name, index: Int(link.index),
+      namespace: interface.namespaceName(home: session.record.interface?.namespace),
       master: link.master.flatMap { try? interface.control.link(index: $0)?.name },
       address: link.address.map { "\($0)" } ?? "", mtu: Int(link.mtu), up: link.isUp, carrier: link.hasCarrier,
       promiscuous: link.isPromiscuous, allMulticast: link.allMulticast > 0,

@@ -28,7 +28,7 @@ final class BrokerLink {
 
   deinit {
     if let token { loop.remove(token) }
-    close(channel.socket)
+    Descriptor.close(channel.socket)
   }
 
   /// - Throws: ``Failure`` `control-send`.

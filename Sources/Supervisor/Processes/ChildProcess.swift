@@ -64,7 +64,7 @@ final class ChildProcess {
       // It may have ended unseen.
       _ = ChildProcess.wait(pidfd)
     }
-    close(pidfd)
+    Descriptor.close(pidfd)
   }
 
   func kill(_ signal: Int32 = SIGKILL) { _ = bh_pidfd_send_signal(pidfd, signal) }
@@ -91,7 +91,7 @@ final class ChildProcess {
   static func run(_ executable: String, _ arguments: [String]) throws(Failure) -> ProcessEnd? {
     let (_, pidfd) = try spawn(
       Specification(executable: executable, arguments: [executable] + arguments, files: [-1, 2, 2]))
-    defer { close(pidfd) }
+    defer { Descriptor.close(pidfd) }
     var poll = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
     if bh_ppoll(&poll, 1, 10_000_000_000) <= 0 {
       _ = bh_pidfd_send_signal(pidfd, SIGKILL)

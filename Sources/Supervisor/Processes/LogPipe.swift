@@ -30,7 +30,7 @@ final class LogPipe {
 
   deinit {
     if let token { loop.remove(token) }
-    close(file)
+    Descriptor.close(file)
   }
 
   /// Says something of our own about the child.

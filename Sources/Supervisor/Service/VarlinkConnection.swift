@@ -38,7 +38,7 @@ final class VarlinkConnection {
 
   deinit {
     if let token { loop.remove(token) }
-    Glibc.close(file)
+    Descriptor.close(file)
   }
 
   private func ready(_ events: Int16) {

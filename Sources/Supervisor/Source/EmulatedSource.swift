@@ -25,7 +25,7 @@ final class EmulatedSource: DeviceSource {
     wanted = device
   }
 
-  deinit { if let medium { close(medium) } }
+  deinit { if let medium { Descriptor.close(medium) } }
 
   private var present: EmulatedDevice { taken ?? wanted }
 
@@ -110,7 +110,7 @@ final class EmulatedSource: DeviceSource {
   private func closeMedium() {
     if let identity { session.host.media[identity] = nil }
     identity = nil
-    if let medium { close(medium) }
+    if let medium { Descriptor.close(medium) }
     medium = nil
   }
 

@@ -157,8 +157,10 @@ public final class EventLoop {
 
   @inline(never)
   private func releaseRetired() {
-    for handler in retired { handler.release() }
-    retired.removeAll(keepingCapacity: true)
+    // What goes with a handler may remove another one.
+    var gone: [Unmanaged<Handler>] = []
+    swap(&gone, &retired)
+    for handler in gone { handler.release() }
   }
 
   private func dispatch(_ ready: Int32) {

@@ -33,6 +33,17 @@ supervisor_is_killed() {
   serves_as "$before"
 }
 
+# As an upgrade of the package does. That it did not crash is in the kernel's log (lab_kernel_complaints).
+supervisor_hands_over() {
+  local before pid
+  before=$(identity_of bh0) pid=$(bulkheadd_pid)
+  kill -USR1 "$pid"
+  eventually 10 lab_gone "$pid"
+  [ "$(identity_of bh0)" = "$before" ] || fail "it went with the supervisor"
+  start_bulkheadd
+  serves_as "$before"
+}
+
 broker_is_killed() {
   local before
   before=$(identity_of bh0)
@@ -112,6 +123,7 @@ in_a_vrf() {
 
 check "a NIC becomes an interface" appears
 check "the supervisor is killed: the next one takes the interface up" supervisor_is_killed
+check "a supervisor that leaves it to the next one does so in order" supervisor_hands_over
 check "the broker is killed: the interface stays" broker_is_killed
 check "the interface is deleted: there is another one" is_deleted
 check "what the administrator sets reaches the driver" is_followed

@@ -121,7 +121,8 @@ lab_kernel_log() {
 # What the kernel says when something in it broke, had too little memory, or when a program of ours crashed.
 lab_kernel_complaints() {
   local kernel='BUG:|Oops|WARNING: CPU|general protection|blocked for more than|refcount_t|Call Trace|Out of memory'
-  local crash='(bulkhead|nbd-campaign|udriver-(nvme|e1000e|virtio))[^ ]*\[[0-9]+\]:? (segfault|trap )'
+  # The kernel says so with kernel.print-fatal-signals (lab/guest/init).
+  local crash='Comm: (bulkhead(d|ctl|-broker)|nbd-campaign|udriver-(nvme|e1000e|virtio))'
   lab_kernel_log | grep -E "$kernel|$crash" || true
 }
 

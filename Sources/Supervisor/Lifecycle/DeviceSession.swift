@@ -72,6 +72,8 @@ final class DeviceSession {
   private var settledWaiters: [(DeviceSession) -> Void] = []
   private var counterWaiters: [() -> Void] = []
   private var hasFreshCounters = false
+  /// Until the waiters are answered without fresh ones.
+  private var counterTimer: EventLoop.Token?
   /// Called when the session has come to rest without the device.
   var onAbsent: (DeviceSession) -> Void = { _ in }
 
@@ -124,7 +126,7 @@ final class DeviceSession {
     counterWaiters.append(handler)
     guard counterWaiters.count == 1 else { return }
     hasFreshCounters = false
-    host.loop.after(300_000_000) { [weak self] in self?.countersArrived(nil) }
+    counterTimer = host.loop.after(300_000_000) { [weak self] in self?.countersArrived(nil) }
   }
 
   /// - Parameter counters: nil: there will be none.
@@ -137,6 +139,8 @@ final class DeviceSession {
   /// Answers those who wait for a report, if all of it is there.
   func reportArrived() {
     guard hasFreshCounters, outlet?.awaitsReport != true else { return }
+    if let counterTimer { host.loop.remove(counterTimer) }
+    counterTimer = nil
     let waiters = counterWaiters
     counterWaiters = []
     for waiter in waiters { waiter() }

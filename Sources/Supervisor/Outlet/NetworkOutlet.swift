@@ -52,10 +52,8 @@ final class NetworkOutlet: DeviceOutlet {
 
   init(of session: DeviceSession) { self.session = session }
 
-  deinit {
-    closeVhost()
-    if let balanceTimer { session.host.loop.remove(balanceTimer) }
-  }
+  /// The session may be gone already, as when bulkheadd leaves its brokers to the next one.
+  deinit { closeVhost() }
 
   var settings: DeviceSettings.Interface { session.controller.settings.outlet.interface }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=120
+# lab: deadline=240
 # The lab itself: whatever the other scenarios take for granted about the machine.
 
 devices=("$(nvme_address 0)" "$(nvme_address 1)" "$(e1000e_address)" "$(virtio_net_address)" "$(edu_address)")

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=240
+# lab: deadline=400
 # The main job: an NVMe disk driven by a jailed process, served through NBD.
 
 disk0=$(nvme_address 0)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=120
+# lab: deadline=240
 # Inside the jail of a driver with a real VFIO device: everything that is not granted is denied.
 
 disk0=$(nvme_address 0)

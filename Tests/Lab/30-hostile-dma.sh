@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=240
+# lab: deadline=500
 # A driver that uses its device against the machine.
 
 disk0=$(nvme_address 0)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=400
+# lab: deadline=800
 # Drivers and brokers die and hang under load; the block device never shows it.
 
 disk0=$(nvme_address 0)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=240
+# lab: deadline=500
 # What is refused, and what is said about it. Nothing that is refused changes a device.
 
 disk0=$(nvme_address 0)

@@ -81,16 +81,16 @@ combinations() {
   set_mtu 1500 >/dev/null
 }
 
-# at_mtu MTU ADDRESS: 512 MB each way.
+# at_mtu MTU ADDRESS: TRANSFER MB each way.
 at_mtu() {
   set_mtu "$1"
-  transfer_both "$2" 512
+  transfer_both "$2" "$TRANSFER"
   set_mtu 1500
 }
 
 without_ethtool_offloads() {
   offloads off
-  transfer_both "$FAR4" 512
+  transfer_both "$FAR4" "$TRANSFER"
   offloads on
 }
 
@@ -121,12 +121,12 @@ for datapath in vhost broker; do
   check "$datapath: ARP both ways" neighbours "$NEAR4" "$FAR4"
   check "$datapath: IPv6 neighbour discovery both ways" neighbours "$NEAR6" "$FAR6"
   check "$datapath: multicast both ways, IPv4 and IPv6" both_multicasts
-  check "$datapath: 512 MB each way, IPv4, offloads on" transfer_both "$FAR4" 512
+  check "$datapath: $TRANSFER MB each way, IPv4, offloads on" transfer_both "$FAR4" "$TRANSFER"
   check "$datapath: 16 MB each way in all combinations of MTU, offloads, family and VLAN" combinations
   if [ "$datapath" = vhost ]; then
-    check "$datapath: 512 MB each way, IPv6, MTU 9000" at_mtu 9000 "$FAR6"
-    check "$datapath: 512 MB each way, tagged" transfer_both "$FAR_VLAN4" 512
-    check "$datapath: 512 MB each way, the kernel segments and sums" without_ethtool_offloads
+    check "$datapath: $TRANSFER MB each way, IPv6, MTU 9000" at_mtu 9000 "$FAR6"
+    check "$datapath: $TRANSFER MB each way, tagged" transfer_both "$FAR_VLAN4" "$TRANSFER"
+    check "$datapath: $TRANSFER MB each way, the kernel segments and sums" without_ethtool_offloads
   fi
   check "$datapath: carrier follows the NIC's link within a second, down and up" follows_the_link
   vlan_down
@@ -142,7 +142,7 @@ driver_without_offloads() {
   transfer_both "$FAR6" 32
   stop_bulkheadd
 }
-check "vhost: 128 MB each way, a driver without offloads" driver_without_offloads vhost 128
+check "vhost: $TRANSFER MB each way, a driver without offloads" driver_without_offloads vhost "$TRANSFER"
 check "broker: 64 MB each way, a driver without offloads" driver_without_offloads broker 64
 
 given_back() {

@@ -9,9 +9,9 @@ heartbeat = { interval = "500ms", timeout = "2s" }
 violations = { tolerate = 1000000, then = "tolerate" }'
 identity=$LAB_WORK/identity
 
-# start_download [MEGABYTES-A-SECOND]: 512 MB in the background.
+# start_download [MEGABYTES-A-SECOND]: TRANSFER MB in the background, in the time that 512 MB take at this rate.
 start_download() {
-  transfer "in" "$FAR4" 512 "${1:-0}" &
+  transfer "in" "$FAR4" "$TRANSFER" $((${1:-0} * TRANSFER / 512)) &
   download=$!
 }
 # downloaded: it ended well, and the interface is still the same.
@@ -88,10 +88,10 @@ ends() {
 }
 
 check "vhost: the interface is up" starts vhost
-check "vhost: kill -9 of the driver every second" killed_every 1 60 5
-check "vhost: kill -9 of the driver every 2 s" killed_every 2 40 3
+check "vhost: kill -9 of the driver every second" killed_every 1 30 5
+check "vhost: kill -9 of the driver every 2 s" killed_every 2 30 3
 check "vhost: kill -9 of the driver every 4 s" killed_every 4 30 2
-check "vhost: kill -9 of the driver every 8 s" killed_every 8 25 2
+check "vhost: kill -9 of the driver every 8 s" killed_every 8 20 2
 check "vhost: kill -9 of the driver every 15 s" killed_every 15 20 1
 check "vhost: SIGSTOP of the driver is noticed by the heartbeat, and the driver replaced" stopped
 check "vhost: kill -9 of the broker: a new one takes the same interface up" broker_killed
@@ -99,7 +99,7 @@ check "vhost: kill -9 of bulkheadd: the next one takes the same interface up" su
 check "vhost: no violation in all of this" nobody_is_accused
 check "vhost: the daemon ends in order" ends
 check "broker: the interface is up" starts broker
-check "broker: kill -9 of the driver every second" killed_every 1 60 5
+check "broker: kill -9 of the driver every second" killed_every 1 30 5
 check "broker: kill -9 of the driver every 4 s" killed_every 4 30 2
 check "broker: SIGSTOP of the driver is noticed by the heartbeat, and the driver replaced" stopped
 check "broker: kill -9 of the broker: a new one takes the same interface up" broker_killed

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=900
+# lab: deadline=1500
 # A network driver that attacks: what it writes into its queues and says to its broker leads nowhere, has a name and is
 # counted, and nobody else notices.
 

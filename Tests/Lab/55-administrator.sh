@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # lab: full
-# lab: deadline=400
+# lab: deadline=700
 # An administrator's walk: what works on a NIC's interface works on this one, with the tools of a Debian with systemd.
 
 trap_other=02:00:00:00:00:99

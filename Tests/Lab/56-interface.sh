@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=300
+# lab: deadline=600
 # The interface of a NIC, as the supervisor keeps it: what survives a killed supervisor and broker, what follows a deleted
 # interface, what of the administrator's settings reaches the driver, and which name is refused.
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=300
+# lab: deadline=500
 # The second network driver: a virtio-net device behind the IOMMU as the interface bh0, and one that is not refused.
 
 behind_iommu=0000:08:00.0

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=240
+# lab: deadline=500
 # The supervisor itself: in use, reload, unplugging, a crash, monitor.
 
 disk0=$(nvme_address 0)

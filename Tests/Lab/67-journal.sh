@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # lab: full
-# lab: deadline=300
+# lab: deadline=600
 # The journal's fields, bulkheadctl logs, and the file for node_exporter, under systemd.
 
 disk0=$(nvme_address 0)

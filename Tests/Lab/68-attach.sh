@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=400
+# lab: deadline=700
 # bulkheadctl attach and detach: until the next boot and for good, what is refused, and what they write.
 # Output is compared with Tests/Lab/snapshots; UPDATE_SNAPSHOTS=1 lab/run Tests/Lab/68-attach.sh writes it anew.
 

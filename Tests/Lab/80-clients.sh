@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=600
+# lab: deadline=900
 # The NBD clients that people use, against a real controller: on the Unix socket, and on /dev/nbdN at the same time.
 
 # A small disk, so that clients that read all of it are done soon.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# lab: deadline=180
+# lab: deadline=300
 # A disk that nobody uses costs nothing but its heartbeat, and little memory.
 
 disk0=$(nvme_address 0)

@@ -3,7 +3,7 @@
 # lab: own-boot
 # lab: reboot
 # lab: tree=packages
-# lab: deadline=900
+# lab: deadline=1800
 # A Debian server as its administrator meets it: the package, a few lines of configuration, a reboot, a device that is
 # plugged in, a driver from elsewhere, the package's end.
 

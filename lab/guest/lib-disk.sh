@@ -18,23 +18,15 @@ device_entry() {
 status() {
   local device
   device=$(bulkheadctl status --json "$1") || return
-  python3 -c '
-import json, sys
-value = json.load(sys.stdin)
-for part in sys.argv[1].split("."):
-    if value is None: break
-    value = value[int(part)] if isinstance(value, list) and int(part) < len(value) else value.get(part) if isinstance(value, dict) else None
-print("" if value is None else value)' "$2" <<<"$device"
+  jq -r --arg path "$2" \
+    '(try getpath($path | split(".") | map(tonumber? // .)) catch null) | if . == null then "" else . end' <<<"$device"
 }
 
 # violations DEVICE NAMES: how many were counted whose name matches this regular expression.
 violations() {
   local device
   device=$(bulkheadctl status --json "$1") || return
-  python3 -c '
-import json, re, sys
-device = json.load(sys.stdin)
-print(sum(v["count"] for v in device["violations"] if re.fullmatch(sys.argv[1], v["name"])))' "$2" <<<"$device"
+  jq --arg names "$2" '[.violations[] | select(.name | test("^(?:" + $names + ")$")) | .count] | add // 0' <<<"$device"
 }
 
 # is_in_state DEVICE STATE

@@ -8,6 +8,9 @@ NEAR_VLAN4=10.97.0.1 FAR_VLAN4=10.97.0.2 NEAR_VLAN6=fd97::1 FAR_VLAN6=fd97::2
 # shellcheck disable=SC2034
 NIC_MAC=52:54:00:00:00:01
 TRANSFER_PORT=5900
+# Megabytes of the large transfers. lab/test asks for less.
+TRANSFER=$(sed -n 's/.*lab\.transfer=\([0-9]*\).*/\1/p' /proc/cmdline)
+TRANSFER=${TRANSFER:-512}
 
 # peer COMMAND...: at the other end of the wire.
 peer() { ip netns exec peer "$@"; }
@@ -74,7 +77,7 @@ mtu_both() {
 answers() { ping -c 1 -W 1 "${1:-$FAR4}"; }
 
 # transfer out|in [ADDRESS [MEGABYTES [MEGABYTES-A-SECOND]]]: over TCP, with hashes taken at both ends.
-transfer() { /lab/share/guest/tcp-transfer "$1" "${2:-$FAR4}" "$TRANSFER_PORT" "${3:-512}" "${4:-0}"; }
+transfer() { /lab/share/guest/tcp-transfer "$1" "${2:-$FAR4}" "$TRANSFER_PORT" "${3:-$TRANSFER}" "${4:-0}"; }
 # transfer_both ADDRESS MEGABYTES
 transfer_both() {
   transfer out "$@"

@@ -33,9 +33,9 @@ neighbours() {
 multicasts() {
   local to=() from=() receiver
   if [ "$2" = bh0 ]; then from=(peer); else to=(peer); fi
-  "${to[@]}" /lab/share/guest/multicast receive "$2" "$1" 5901 10 >"$LAB_WORK/multicast" &
+  "${to[@]}" /lab/share/guest/multicast receive "$2" "$1" 5901 30 >"$LAB_WORK/multicast" &
   receiver=$!
-  eventually 5 grep -q joined "$LAB_WORK/multicast"
+  eventually 20 grep -q joined "$LAB_WORK/multicast"
   "${from[@]}" /lab/share/guest/multicast send "$3" "$1" 5901 "for $1 at $2"
   wait "$receiver" || fail "nothing came for $1 at $2"
   tail -n 1 "$LAB_WORK/multicast"

@@ -49,7 +49,7 @@ broker_is_killed() {
   before=$(identity_of bh0)
   # shellcheck disable=SC2046
   kill -9 $(pids_of bulkhead-broker)
-  eventually 5 has_no_carrier
+  eventually 20 has_no_carrier
   serves_as "$before"
 }
 
@@ -67,16 +67,16 @@ is_deleted() {
 
 is_followed() {
   ip link set bh0 mtu 12000
-  eventually 5 is_mtu 9000
-  eventually 5 port_has '"mtu":9000'
+  eventually 20 is_mtu 9000
+  eventually 20 port_has '"mtu":9000'
   ip link set bh0 mtu 4000 promisc on address 52:54:00:00:00:77
-  eventually 5 port_has '"mtu":4000'
-  eventually 5 port_has '"promiscuous":true'
-  eventually 5 port_has 52:54:00:00:00:77
+  eventually 20 port_has '"mtu":4000'
+  eventually 20 port_has '"promiscuous":true'
+  eventually 20 port_has 52:54:00:00:00:77
   ip maddress add 01:00:5e:01:02:03 dev bh0
-  eventually 5 port_has 01:00:5e:01:02:03
+  eventually 20 port_has 01:00:5e:01:02:03
   ip link set bh0 down
-  eventually 5 port_has '"enabled":false'
+  eventually 20 port_has '"enabled":false'
   ip maddress del 01:00:5e:01:02:03 dev bh0
   ip link set bh0 mtu 1500 promisc off address "$NIC_MAC" up
   eventually 10 answers

@@ -60,7 +60,7 @@ follows_the_interface() {
   peer ip neigh flush dev peer0
   eventually 10 answers
   ip link set bh0 promisc on
-  eventually 5 listens_to_everything
+  eventually 20 listens_to_everything
   ip link set bh0 promisc off
   ip link set bh0 down
   ip link set bh0 up
@@ -71,9 +71,9 @@ follows_the_interface() {
 
 follows_the_link() {
   qmp set_link name=virtio1 up=false
-  eventually 2 has_no_carrier
+  eventually 20 has_no_carrier
   qmp set_link name=virtio1 up=true
-  eventually 2 has_carrier
+  eventually 20 has_carrier
   eventually 10 answers
 }
 
@@ -115,7 +115,7 @@ serves_a_small_mtu() {
   ping -c 1 -W 2 -M "do" -s 1432 "$FAR4"
   transfer_both "$FAR4" 16
   ip link set bh0 mtu 1500
-  eventually 5 has_mtu 1460
+  eventually 20 has_mtu 1460
   answers
   stop_bulkheadd
   qmp --wait DEVICE_DELETED device_del id=virtio-small

@@ -116,7 +116,7 @@ keeps() {
   eventually 30 is_in_state nic0 running
   # A socket and the queues of an interface.
   queues=$(status nic0 outlet.interface.queuePairs)
-  eventually 5 is_stored $((1 + queues))
+  eventually 20 is_stored $((1 + queues))
   systemctl show -p NFileDescriptorStore -p FileDescriptorStoreMax bulkhead
 }
 moved_interface_survives() {
@@ -200,7 +200,7 @@ stop_forgets() {
   [ "$(cat /sys/class/net/bh0/address)" = "$NIC_MAC" ] || fail "it is not at home again"
   near_up
   eventually 20 answers
-  eventually 5 is_stored $((1 + queues))
+  eventually 20 is_stored $((1 + queues))
   # And what the configuration names no more.
   configure "$(device_entry disk0 "$disk0")"
   systemctl reload bulkhead

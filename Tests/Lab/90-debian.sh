@@ -74,7 +74,7 @@ triggers() {
   eventually 20 is_in_state scratch running
   eventually 10 test -b /dev/bulkhead/scratch
   [ "$(readlink -f "/dev/disk/by-id/bulkhead-$disk0-0")" = "$(readlink -f /dev/bulkhead/scratch)" ] || fail "by-id differs"
-  eventually 5 systemctl is-active dev-bulkhead-scratch.device
+  eventually 20 systemctl is-active dev-bulkhead-scratch.device
   [ "$(driver_of "$disk1")" = nvme ] || fail "a device was taken that nobody has named"
   local group=/sys/fs/cgroup/bulkhead.slice/bulkhead-devices.service/$disk0
   [ "$(cat "$group/driver/memory.max")" = 67108864 ] || fail "no memory limit"

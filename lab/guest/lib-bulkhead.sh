@@ -44,7 +44,7 @@ start_bulkheadd() {
   # shellcheck disable=SC2016 # expanded by the inner bash
   setsid /bin/bash -c 'echo $$ >"$0"; exec /usr/sbin/bulkheadd "$@"' "$BULKHEADD_PID_FILE" "$@" \
     >>"$log" 2>&1 </dev/null &
-  eventually 5 test -s "$BULKHEADD_PID_FILE"
+  eventually 20 test -s "$BULKHEADD_PID_FILE"
   until bulkheadctl list >/dev/null 2>&1; do
     if ! bulkheadd_runs || [ "$SECONDS" -ge "$limit" ]; then
       tail -n "+$((mark + 1))" "$log" | tail -n 20

@@ -94,7 +94,7 @@ take_the_nic() {
   show bulkheadctl status nic0
   show ping -c 3 -i 0.3 "$FAR4"
   # 64 MB each way to the in-kernel NIC at the other end of the wire; hashes are taken at both ends.
-  transfer_both "$FAR4" 64
+  transfer both "$FAR4" 64
 }
 check "the interface carries TCP both ways, the hashes are equal" take_the_nic
 

@@ -74,7 +74,7 @@ combinations() {
       offloads "$offload"
       for address in "$FAR4" "$FAR6" "$FAR_VLAN4" "$FAR_VLAN6"; do
         echo "MTU $mtu, offloads $offload"
-        transfer_both "$address" 16
+        transfer both "$address" 16
       done
     done
   done
@@ -84,13 +84,13 @@ combinations() {
 # at_mtu MTU ADDRESS: TRANSFER MB each way.
 at_mtu() {
   set_mtu "$1"
-  transfer_both "$2" "$TRANSFER"
+  transfer both "$2" "$TRANSFER"
   set_mtu 1500
 }
 
 without_ethtool_offloads() {
   offloads off
-  transfer_both "$FAR4" "$TRANSFER"
+  transfer both "$FAR4" "$TRANSFER"
   offloads on
 }
 
@@ -121,11 +121,11 @@ for datapath in vhost broker; do
   check "$datapath: ARP both ways" neighbours "$NEAR4" "$FAR4"
   check "$datapath: IPv6 neighbour discovery both ways" neighbours "$NEAR6" "$FAR6"
   check "$datapath: multicast both ways, IPv4 and IPv6" both_multicasts
-  check "$datapath: $TRANSFER MB each way, IPv4, offloads on" transfer_both "$FAR4" "$TRANSFER"
+  check "$datapath: $TRANSFER MB each way, IPv4, offloads on" transfer both "$FAR4" "$TRANSFER"
   check "$datapath: 16 MB each way in all combinations of MTU, offloads, family and VLAN" combinations
   if [ "$datapath" = vhost ]; then
     check "$datapath: $TRANSFER MB each way, IPv6, MTU 9000" at_mtu 9000 "$FAR6"
-    check "$datapath: $TRANSFER MB each way, tagged" transfer_both "$FAR_VLAN4" "$TRANSFER"
+    check "$datapath: $TRANSFER MB each way, tagged" transfer both "$FAR_VLAN4" "$TRANSFER"
     check "$datapath: $TRANSFER MB each way, the kernel segments and sums" without_ethtool_offloads
   fi
   check "$datapath: carrier follows the NIC's link within a second, down and up" follows_the_link
@@ -138,8 +138,8 @@ driver_without_offloads() {
   start_nic "$(nic_entry "$1" '' 'options = { segmentation = "0", checksum = "0" }')"
   ethtool -k bh0 | grep -E '^(tx-checksumming|tcp-segmentation-offload):' | tee "$LAB_WORK/offloads"
   ! grep ': on$' "$LAB_WORK/offloads" || fail "an offload that the driver does not have"
-  transfer_both "$FAR4" "$2"
-  transfer_both "$FAR6" 32
+  transfer both "$FAR4" "$2"
+  transfer both "$FAR6" 32
   stop_bulkheadd
 }
 check "vhost: $TRANSFER MB each way, a driver without offloads" driver_without_offloads vhost "$TRANSFER"

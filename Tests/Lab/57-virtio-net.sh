@@ -40,15 +40,15 @@ appears() {
 
 carries() {
   answers "$FAR6"
-  transfer_both "$FAR4" 64
-  transfer_both "$FAR6" 16
+  transfer both "$FAR4" 64
+  transfer both "$FAR6" 16
 }
 
 jumbo() {
   mtu_both 9000
   eventually 10 answers
   ping -c 1 -W 2 -M "do" -s 8972 "$FAR4"
-  transfer_both "$FAR4" 32
+  transfer both "$FAR4" 32
   mtu_both 1500
 }
 
@@ -113,7 +113,7 @@ serves_a_small_mtu() {
   [ "$(status nic0 outlet.port.settings.mtu)" = 1460 ] || fail "the driver was not told"
   [ -z "$(status nic0 outlet.port.settingsError)" ] || fail "the driver refused"
   ping -c 1 -W 2 -M "do" -s 1432 "$FAR4"
-  transfer_both "$FAR4" 16
+  transfer both "$FAR4" 16
   ip link set bh0 mtu 1500
   eventually 20 has_mtu 1460
   answers

@@ -76,13 +76,8 @@ mtu_both() {
 # answers [ADDRESS]: one ping.
 answers() { ping -c 1 -W 1 "${1:-$FAR4}"; }
 
-# transfer out|in [ADDRESS [MEGABYTES [MEGABYTES-A-SECOND]]]: over TCP, with hashes taken at both ends.
+# transfer out|in|both [ADDRESS [MEGABYTES [MEGABYTES-A-SECOND]]]: over TCP, with hashes taken at both ends.
 transfer() { /lab/share/guest/tcp-transfer "$1" "${2:-$FAR4}" "$TRANSFER_PORT" "${3:-$TRANSFER}" "${4:-0}"; }
-# transfer_both ADDRESS MEGABYTES
-transfer_both() {
-  transfer out "$@"
-  transfer "in" "$@"
-}
 
 has_carrier() { [ "$(cat "/sys/class/net/${1:-bh0}/carrier" 2>/dev/null)" = 1 ]; }
 has_no_carrier() { [ "$(cat "/sys/class/net/${1:-bh0}/carrier" 2>/dev/null)" = 0 ]; }

@@ -13,7 +13,7 @@ DRIVERKIT_MODULES = CBulkhead Platform Protocol Virtqueue DriverKit
 LIBEXEC_PROGRAMS = bulkhead-broker bulkhead-broker-emulated bulkhead-jail
 
 .DEFAULT_GOAL := help
-.PHONY: help demo shell test bench campaign fuzz lint docs build fixed-places install install-dev install-test deb tree image packages clean distclean
+.PHONY: help demo shell test test-all bench campaign fuzz lint docs build fixed-places install install-dev install-test deb tree image packages clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +26,11 @@ shell: ## a shell inside the lab, with everything installed (Ctrl-A X ends it)
 	@lab/prepare
 	@lab/shell
 
-test: ## all unit tests, real clients natively, all lab scenarios
+test: ## all unit tests, real clients natively, the lab scenarios but for what takes longest
 	@lab/test
+
+test-all: ## the same, with all of the lab scenarios at full length
+	@LAB_EFFORT=full lab/test
 
 bench: ## the benchmark (WORK=block or net; more: lab/bench --help)
 	@lab/bench $(WORK)

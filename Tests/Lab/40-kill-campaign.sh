@@ -108,4 +108,4 @@ crashes_for_ever() {
   eventually 20 is_in_state disk0 running
   wait "$reader" || fail "the read failed"
 }
-check "a driver that keeps dying is quarantined; requests wait; restart is the way out" crashes_for_ever
+full_check "a driver that keeps dying is quarantined; requests wait; restart is the way out" crashes_for_ever

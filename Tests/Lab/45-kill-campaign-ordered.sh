@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # lab: own-boot
+# lab: effort=full
 # lab: deadline=1100
 # 200 kill -9 and 50 SIGSTOP of the driver at seeded moments under the kernel's block device, and as many under ext4. At
 # both, fio verifies what it wrote, and nbd-campaign holds every sector to the order of writes and flushes.

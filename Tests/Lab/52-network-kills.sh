@@ -90,10 +90,10 @@ ends() {
 
 check "vhost: the interface is up" starts vhost
 check "vhost: kill -9 of the driver every second" killed_every 1 5
-check "vhost: kill -9 of the driver every 2 s" killed_every 2 3
+full_check "vhost: kill -9 of the driver every 2 s" killed_every 2 3
 check "vhost: kill -9 of the driver every 4 s" killed_every 4 2
-check "vhost: kill -9 of the driver every 8 s" killed_every 8 2
-check "vhost: kill -9 of the driver every 15 s" killed_every 15 1
+full_check "vhost: kill -9 of the driver every 8 s" killed_every 8 2
+full_check "vhost: kill -9 of the driver every 15 s" killed_every 15 1
 check "vhost: SIGSTOP of the driver is noticed by the heartbeat, and the driver replaced" stopped
 check "vhost: kill -9 of the broker: a new one takes the same interface up" broker_killed
 check "vhost: kill -9 of bulkheadd: the next one takes the same interface up" supervisor_killed
@@ -101,8 +101,8 @@ check "vhost: no violation in all of this" nobody_is_accused
 check "vhost: the daemon ends in order" ends
 check "broker: the interface is up" starts broker
 check "broker: kill -9 of the driver every second" killed_every 1 5
-check "broker: kill -9 of the driver every 4 s" killed_every 4 2
-check "broker: SIGSTOP of the driver is noticed by the heartbeat, and the driver replaced" stopped
+full_check "broker: kill -9 of the driver every 4 s" killed_every 4 2
+full_check "broker: SIGSTOP of the driver is noticed by the heartbeat, and the driver replaced" stopped
 check "broker: kill -9 of the broker: a new one takes the same interface up" broker_killed
 check "broker: no violation in all of this" nobody_is_accused
 check "broker: the daemon ends in order" ends

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # lab: full
+# lab: effort=full
 # lab: deadline=600
 # "When something is wrong" of docs/administrators.md, step by step as it is written there. What it says of bulkheadd that
 # is broken is in 70-systemd.sh.

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# lab: effort=full
 # lab: deadline=900
 # The NBD clients that people use, against a real controller: on the Unix socket, and on /dev/nbdN at the same time.
 

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# lab: effort=full
 # lab: deadline=300
 # A disk that nobody uses costs nothing but its heartbeat, and little memory.
 

@@ -395,6 +395,6 @@ check "a network card that is plugged in has its interface soon" plugged_card
 check "a network card that is unplugged is absent, and that is all" unplugged_card
 check "a driver that was built against the installed driver kit" foreign_driver
 check "apt purge gives the devices back, and leaves nothing" purges
-check "it can be installed again after purge" comes_back
-check "removed it has stopped all it had, and kept its configuration" removes
-check "and purged again" purges
+full_check "it can be installed again after purge" comes_back
+full_check "removed it has stopped all it had, and kept its configuration" removes
+full_check "and purged again" purges

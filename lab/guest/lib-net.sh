@@ -8,9 +8,9 @@ NEAR_VLAN4=10.97.0.1 FAR_VLAN4=10.97.0.2 NEAR_VLAN6=fd97::1 FAR_VLAN6=fd97::2
 # shellcheck disable=SC2034
 NIC_MAC=52:54:00:00:00:01
 TRANSFER_PORT=5900
-# Megabytes of the large transfers. lab/test asks for less.
-TRANSFER=$(sed -n 's/.*lab\.transfer=\([0-9]*\).*/\1/p' /proc/cmdline)
-TRANSFER=${TRANSFER:-512}
+# Megabytes of the large transfers, and of those in many combinations.
+# shellcheck disable=SC2034 # for the scenarios
+if [ "$LAB_EFFORT" = full ]; then TRANSFER=512 SMALL_TRANSFER=32; else TRANSFER=64 SMALL_TRANSFER=8; fi
 
 # peer COMMAND...: at the other end of the wire.
 peer() { ip netns exec peer "$@"; }

@@ -4,6 +4,7 @@
 #
 #   check NAME COMMAND...     one test: COMMAND (often a function) runs in a subshell under set -e;
 #                             status 0 passes, 77 (see skip) skips, all else fails; the scenario goes on
+#   full_check NAME COMMAND...   likewise, but skipped where time is short (LAB_EFFORT in lab/test)
 #   test_begin NAME ... test_pass | test_fail MESSAGE | test_skip MESSAGE     one test by hand
 #   skip REASON               inside a checked function: skips that test
 #   fail REASON               inside a checked function: fails it with this message
@@ -13,6 +14,8 @@
 set -euo pipefail
 
 LAB_OUT=/lab/out
+LAB_EFFORT=$(sed -n 's/.*lab\.effort=\([a-z]*\).*/\1/p' /proc/cmdline)
+LAB_EFFORT=${LAB_EFFORT:-full}
 LAB_SCENARIO=${LAB_SCENARIO:-interactive}
 lab_test='' lab_started=0 lab_count=0 lab_failures=0 lab_exit_commands=()
 
@@ -80,6 +83,15 @@ check() {
     *) test_fail "$(tail -n 12 "$log" | grep . || echo "status $status")" ;;
   esac
   rm -f "$log"
+}
+
+full_check() {
+  if [ "$LAB_EFFORT" = full ]; then
+    check "$@"
+  else
+    test_begin "$1"
+    test_skip "takes long: make test-all"
+  fi
 }
 
 eventually() {

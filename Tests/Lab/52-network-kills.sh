@@ -91,7 +91,7 @@ ends() {
 check "vhost: the interface is up" starts vhost
 check "vhost: kill -9 of the driver every second" killed_every 1 5
 full_check "vhost: kill -9 of the driver every 2 s" killed_every 2 3
-check "vhost: kill -9 of the driver every 4 s" killed_every 4 2
+full_check "vhost: kill -9 of the driver every 4 s" killed_every 4 2
 full_check "vhost: kill -9 of the driver every 8 s" killed_every 8 2
 full_check "vhost: kill -9 of the driver every 15 s" killed_every 15 1
 check "vhost: SIGSTOP of the driver is noticed by the heartbeat, and the driver replaced" stopped

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# lab: effort=full
 # lab: deadline=500
 # What is to be seen of devices at work: metrics, the file for node_exporter, top; arguments that are wrong, and no daemon.
 

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # lab: full
+# lab: effort=full
 # lab: deadline=600
 # The journal's fields, bulkheadctl logs, and the file for node_exporter, under systemd.
 

@@ -24,7 +24,8 @@ machine_arguments() {
 
   # Interrupt remapping needs the interrupt controller outside of the kernel, hence kernel-irqchip=off.
   # Three things are as they are for the sake of an emulated processor, and cost nothing on a real one:
-  #   -erms          the kernel copies memory by "rep movsb" where it may, which TCG does one byte at a time: a fifth of the speed;
+  #   -erms          the kernel copies memory by "rep movsb" where it may, which TCG does one byte at a time: a fifth of the
+  #                  speed;
   #   tsc=reliable   Linux takes the HPET for its clock otherwise, each reading of which is an access to a device;
   #   norandmaps     code at an address of its own in each process is translated anew in each: a program takes three times as
   #                  long to start. Nothing that is tested here rests on addresses being secret.

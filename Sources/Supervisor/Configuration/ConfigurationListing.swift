@@ -122,6 +122,10 @@ extension Configuration {
       setting.source = .manifest
       setting.file = driver.location.file
     }
+    func measured(_ times: String) {
+      setting.source = .derived
+      setting.note = "\(times) times what it takes here to wake a thread"
+    }
     switch setting.key {
     case "limits.arena": manifested(SettingKey.quoted(Quantity.text(bytes: driver.manifest.arenaSize)))
     case "limits.queue-size":
@@ -131,7 +135,12 @@ extension Configuration {
       setting.value = "\(DeviceSession.queues(assignment.entry.settings, driver.manifest))"
       setting.source = .derived
       setting.note = "one for each processor, at most 4 and what the driver serves"
-    case "limits.spin": setting.value = SettingKey.duration(driver.manifest.deviceClass.defaultSpin)
+    case "limits.spin":
+      setting.value = SettingKey.duration(driver.manifest.deviceClass.defaultSpin)
+      if driver.manifest.deviceClass == .network { measured("16") }
+    case "outlet.busy-poll":
+      setting.value = SettingKey.duration(LookingOn.vhost)
+      measured("8")
     case "outlet.interface":
       setting.value = SettingKey.quoted(DeviceSession.interfaceName(assignment.address, name: assignment.name))
       setting.source = .derived

@@ -91,9 +91,9 @@ public struct DeviceSettings: Equatable, Sendable {
     /// The bridge or VRF that it belongs to.
     public var master: String?
     public var datapath = Datapath.auto
-    /// How long vhost-net polls for more before it sleeps; 0: not at all. A round trip is a fifth shorter with the default,
-    /// and what polls gives way to whoever wants the processor.
-    public var busyPoll: Nanoseconds = 200_000
+    /// How long vhost-net polls for more before it sleeps; 0: not at all; nil: ``LookingOn/vhost``. What polls gives way to
+    /// whoever wants the processor.
+    public var busyPoll: Nanoseconds?
   }
 
   public struct Limits: Equatable, Sendable {
@@ -165,17 +165,6 @@ public struct DeviceSettings: Equatable, Sendable {
     /// Where it was said does not matter.
     public static func == (left: Option, right: Option) -> Bool {
       left.name == right.name && left.value == right.value
-    }
-  }
-}
-
-extension DeviceClass {
-  /// How long it is worthwhile to look on, in nanoseconds: a disk's next completion is near or far, the answer to a frame
-  /// comes after the other end's time.
-  public var defaultSpin: Nanoseconds {
-    switch self {
-    case .block: 50_000
-    case .network: 500_000
     }
   }
 }

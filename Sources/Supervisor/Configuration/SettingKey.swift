@@ -49,7 +49,7 @@ struct SettingKey {
       SettingKey("outlet.namespace", .network) { $0.outlet.interface.namespace.map(quoted) },
       SettingKey("outlet.master", .network) { $0.outlet.interface.master.map(quoted) },
       SettingKey("outlet.datapath", .network) { quoted($0.outlet.interface.datapath.rawValue) },
-      SettingKey("outlet.busy-poll", .network) { duration($0.outlet.interface.busyPoll) },
+      SettingKey("outlet.busy-poll", .network) { $0.outlet.interface.busyPoll.map(duration) },
     ]
   }
 

@@ -177,7 +177,7 @@ final class NetworkOutlet: DeviceOutlet {
     configuration.mapsPayload = false
     configuration.network = NetworkOutletConfiguration(
       queuePairs: UInt8(pairs), usesVhost: datapath == .vhost,
-      busyPollMicroseconds: UInt32(clamping: settings.busyPoll / 1000))
+      busyPollMicroseconds: UInt32(clamping: (settings.busyPoll ?? LookingOn.vhost) / 1000))
   }
 
   /// Opens vhost-net for each pair where it is wanted and there.

@@ -1,5 +1,6 @@
 import Control
 import PCI
+import Platform
 import Protocol
 
 extension Configuration {
@@ -122,7 +123,7 @@ extension Configuration {
       setting.source = .manifest
       setting.file = driver.location.file
     }
-    func measured(_ times: String) {
+    func measured(_ times: Nanoseconds) {
       setting.source = .derived
       setting.note = "\(times) times what it takes here to wake a thread"
     }
@@ -137,10 +138,10 @@ extension Configuration {
       setting.note = "one for each processor, at most 4 and what the driver serves"
     case "limits.spin":
       setting.value = SettingKey.duration(driver.manifest.deviceClass.defaultSpin)
-      if driver.manifest.deviceClass == .network { measured("16") }
+      if driver.manifest.deviceClass == .network { measured(LookingOn.networkWakeUps) }
     case "outlet.busy-poll":
       setting.value = SettingKey.duration(LookingOn.vhost)
-      measured("8")
+      measured(LookingOn.vhostWakeUps)
     case "outlet.interface":
       setting.value = SettingKey.quoted(DeviceSession.interfaceName(assignment.address, name: assignment.name))
       setting.source = .derived

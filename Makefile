@@ -87,9 +87,10 @@ tree: packages ## the release build, installed in .lab/tree for the lab
 deb: build ## the Debian packages, in .lab/deb, checked with lintian
 	@BUILD_DIR=$(BUILD_DIR) lab/deb
 
-image: packages ## the lab's root image and kernel
+image: packages ## the lab's root image, kernel and QEMU
 	@lab/image >/dev/null
 	@lab/kernel >/dev/null
+	@lab/qemu >/dev/null
 
 packages: ## the Debian packages that are missing
 	@lab/ensure-packages

@@ -105,7 +105,7 @@ has_mtu() { [ "$(cat /sys/class/net/bh0/mtu)" = "$1" ]; }
 serves_a_small_mtu() {
   qmp netdev_add type=hubport id=hub-small hubid=0
   qmp device_add driver=virtio-net-pci id=virtio-small netdev=hub-small mac=52:54:00:00:00:04 bus=port-spare0 romfile= \
-    disable-legacy=on iommu_platform=on host_mtu=1460
+    disable-legacy=on iommu_platform=true host_mtu=1460
   eventually 20 test -e "/sys/bus/pci/devices/$small_mtu"
   start_nic "$(entry "$small_mtu" "$1")"
   bulkheadctl status nic0

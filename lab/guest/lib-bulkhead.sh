@@ -15,11 +15,12 @@ driver_of() {
 # group_of ADDRESS: the number of its IOMMU group.
 group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
 
-# kernel_block_device ADDRESS [NAMESPACE]: /dev/nvmeXnY of an NVMe device that the kernel drives.
+# kernel_block_device ADDRESS [NAMESPACE]: /dev/nvmeXnY of an NVMe device that the kernel drives. Of a multipath device the
+# controller has a hidden path, nvmeXcZnY, which is no file in /dev.
 kernel_block_device() {
   local path
   path=$(find "/sys/bus/pci/devices/$1/nvme/" -mindepth 2 -maxdepth 2 -name "nvme*n${2:-1}" | head -1)
-  [ -n "$path" ] && echo "/dev/${path##*/}"
+  [ -n "$path" ] && echo "/dev/${path##*/}" | sed -E 's/c[0-9]+n/n/'
 }
 
 # bind ADDRESS DRIVER: gives the device to that kernel driver; "none" clears the override and probes again.

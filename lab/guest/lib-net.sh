@@ -42,11 +42,7 @@ near_up() {
   ip addr add "$NEAR4/24" dev "$interface"
   ip addr add "$NEAR6/64" dev "$interface" nodad
   ip link set "$interface" up
-  no_tcp6_segmentation "$interface"
 }
-# The NIC of QEMU 7.2 can cut TCP segments only where its wire takes virtio headers. A hub does not: there it makes IP
-# fragments of them, and of those of IPv6 nonsense (0.4 MB/s with the in-kernel driver too).
-no_tcp6_segmentation() { ethtool -K "$1" tx-tcp6-segmentation off; }
 
 # vlan_up [INTERFACE]: VLAN 7 at both ends.
 vlan_up() {

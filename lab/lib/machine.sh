@@ -4,7 +4,8 @@
 #
 # Root ports sit in slots 2 to 9 of bus 0, so the firmware numbers the buses behind them in order:
 #   01:00.0 nvme0, serial BULKHEAD0: namespace 1, 512 MiB, 512-byte blocks
-#   02:00.0 nvme1, serial BULKHEAD1: namespace 1, 512 MiB, 4096-byte blocks; namespace 2, 256 MiB, 512-byte
+#   02:00.0 nvme1, serial BULKHEAD1: namespace 1, 512 MiB, 4096-byte blocks; namespace 2, 256 MiB, 512-byte; both may be
+#           shared with other controllers, so the kernel makes them multipath devices
 #   03:00.0 e1000e, 52:54:00:00:00:01     on one hub with
 #   04:00.0 virtio-net, 52:54:00:00:00:02
 #   05:00.0 edu, QEMU's teaching device (DMA engine with 32 bits of address, MSI)
@@ -17,21 +18,23 @@ QEMU=()
 # machine_arguments RUN KERNEL_DIRECTORY ROOT_IMAGE TREE MODE: fills QEMU; makes the scratch disks in RUN.
 machine_arguments() {
   local run=$1 kernel=$2 image=$3 tree=$4 mode=$5 port tag slot path sockets
+  local emulator
+  emulator=$("$LAB_SOURCE/qemu")
   mkdir -p "$run/out" "$run/share" "$tree"
   truncate -s 512M "$run/nvme0n1.raw" "$run/nvme1n1.raw"
   truncate -s 256M "$run/nvme1n2.raw"
   truncate -s 64M "$run/spare.raw"
 
   # Interrupt remapping needs the interrupt controller outside of the kernel, hence kernel-irqchip=off.
-  # Three things are as they are for the sake of an emulated processor, and cost nothing on a real one:
-  #   -erms          the kernel copies memory by "rep movsb" where it may, which TCG does one byte at a time: a fifth of the
+  # Three things are as they are for the sake of an emulated machine, and cost nothing on a real one:
+  #   -erms, -fsrm   the kernel copies memory by "rep movsb" where it may, which TCG does one byte at a time: a fifth of the
   #                  speed;
   #   tsc=reliable   Linux takes the HPET for its clock otherwise, each reading of which is an access to a device;
   #   norandmaps     code at an address of its own in each process is translated anew in each: a program takes three times as
   #                  long to start. Nothing that is tested here rests on addresses being secret.
-  QEMU=(qemu-system-x86_64 -name bulkhead-lab -nodefaults -no-user-config -display none
+  QEMU=("$emulator" -name bulkhead-lab -nodefaults -no-user-config -display none
     -action "reboot=${LAB_REBOOT:-shutdown}"
-    -accel tcg,thread=multi,tb-size=512 -machine q35,kernel-irqchip=off -cpu max,-erms
+    -accel tcg,thread=multi,tb-size=512 -machine q35,kernel-irqchip=off -cpu max,-erms,-fsrm
     -smp "$LAB_SMP" -m "$LAB_MEMORY"
     -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd"
     -append "console=ttyS0 intel_iommu=on panic=-1 no_timer_check tsc=reliable norandmaps mitigations=off random.trust_cpu=on printk.devkmsg=on net.ifnames=0 lab.mode=$mode $LAB_APPEND"
@@ -49,7 +52,7 @@ machine_arguments() {
   done
   QEMU+=(
     -device nvme,id=nvme0,serial=BULKHEAD0,bus=port-nvme0
-    -device nvme-ns,drive=disk-nvme0n1,bus=nvme0,nsid=1
+    -device nvme-ns,drive=disk-nvme0n1,bus=nvme0,nsid=1,shared=off
     -device nvme,id=nvme1,serial=BULKHEAD1,bus=port-nvme1
     -device nvme-ns,drive=disk-nvme1n1,bus=nvme1,nsid=1,logical_block_size=4096,physical_block_size=4096
     -device nvme-ns,drive=disk-nvme1n2,bus=nvme1,nsid=2

@@ -138,7 +138,9 @@ let package = Package(
     .executableTarget(
       name: "JailProbe", dependencies: ["CBulkhead", "Jail"], path: "Tests/JailProbe", linkerSettings: fullyStatic),
     .testTarget(name: "DriverKitTests", dependencies: ["DriverKit"]),
-    .target(name: "DriverRig", dependencies: ["DriverKit"], path: "Tests/DriverRig"),
+    .target(
+      name: "DriverRig", dependencies: ["CCounting", "DriverKit", "Platform", "Protocol", "Virtqueue"],
+      path: "Tests/DriverRig"),
     .testTarget(name: "NVMeTests", dependencies: ["DriverRig", "NVMe"]),
     .testTarget(name: "VirtioNetTests", dependencies: ["CCounting", "DriverRig", "VirtioNet", "Virtqueue"]),
     .testTarget(name: "E1000ETests", dependencies: ["CCounting", "DriverRig", "E1000E"]),

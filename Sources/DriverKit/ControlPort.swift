@@ -4,7 +4,7 @@ import Glibc
 /// The driver's end of its conversation with the broker, checked against the declared protocol in both directions.
 ///
 /// It reads and writes plain bytes: the jail permits no call that could receive or pass on open files.
-final class ControlPort {
+package final class ControlPort {
   let socket: Int32
   /// Which of the broker's drivers this is; learned from the grant, 0 before.
   private(set) var generation: UInt32 = 0
@@ -12,14 +12,14 @@ final class ControlPort {
   /// One byte more than a message, so that a longer one is seen as such.
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: controlMessageSize + 1, alignment: 8)
 
-  init(socket: Int32) { self.socket = socket }
+  package init(socket: Int32) { self.socket = socket }
 
   deinit { buffer.deallocate() }
 
   var state: DriverConversation.State { monitor.state }
 
   /// - Throws: hang-up, or ``FailureCode/protocolError`` when the broker takes no messages for ten seconds.
-  func send(_ message: DriverMessage) throws(DriverFailure) {
+  package func send(_ message: DriverMessage) throws(DriverFailure) {
     let before = monitor.state
     guard monitor.advance(.driver(message.kind)) else {
       preconditionFailure("the driver may not say \(message.kind) while \(before)")
@@ -44,7 +44,7 @@ final class ControlPort {
 
   /// The next message, or nil where there is none now.
   /// - Throws: hang-up; ``FailureCode/protocolError`` for what is no message, or none that may come now.
-  func receive() throws(DriverFailure) -> BrokerMessage? {
+  package func receive() throws(DriverFailure) -> BrokerMessage? {
     let length = recv(socket, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
     if length < 0, errno == EAGAIN || errno == EINTR { return nil }
     guard length > 0 else { throw .hangUp }

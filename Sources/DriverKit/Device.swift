@@ -16,7 +16,7 @@ public final class Device {
   /// The broker wants the device shut down. Waits go on; the loop ends after the callback that runs now.
   public internal(set) var isStopping = false
 
-  let control: ControlPort
+  package let control: ControlPort
   let events: EventTable
   var timers = Timers()
   var isStarted = false
@@ -32,7 +32,7 @@ public final class Device {
   ///   - interrupts: eventfds, one for each vector.
   ///   - kicks: eventfds, one for each queue, by which the broker wakes the driver.
   ///   - calls: eventfds, one for each queue, by which the driver wakes the broker.
-  init(
+  package init(
     grant: DeviceGrant, control: ControlPort, bars: [Bar?], arena: DMAMemory, rings: UnsafeMutableRawPointer,
     interrupts: [Int32], kicks: [Int32], calls: [Int32]
   ) {

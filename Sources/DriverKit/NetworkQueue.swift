@@ -141,7 +141,7 @@ public struct NetworkQueue {
 
   /// Shows the outlet what was offered, and wakes it where it asked for that.
   @inline(__always)
-  func flush() {
+  package func flush() {
     if state.pointee.ring.publish() { EventDescriptor.signal(state.pointee.call) }
   }
 

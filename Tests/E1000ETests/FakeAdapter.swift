@@ -5,7 +5,7 @@ import Glibc
 
 /// An 82574L in memory, written from the datasheet and not from the driver: offsets and bits are spelled out as numbers.
 /// It sends when TDT is written and receives when the test says so, on the caller's thread.
-final class FakeAdapter {
+final class FakeAdapter: FakeNetworkDevice {
   let memories: [FakeMemory]
   var registers: [Int: UInt32] = [:]
   var nvm = [UInt16](repeating: 0, count: 64)

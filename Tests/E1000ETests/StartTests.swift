@@ -6,11 +6,6 @@ import Testing
 
 /// Reset, address, settings, filters, link, statistics.
 @Suite struct StartTests {
-  private func code(_ body: () throws -> Void) -> FailureCode? {
-    do { try body() } catch let failure as DriverFailure { return failure.code } catch {}
-    return nil
-  }
-
   @Test func announcesThePort() throws {
     let bench = try Bench().start()
     #expect(
@@ -59,7 +54,7 @@ import Testing
     let bench = try Bench { fake in
       for index in 0..<3 { fake.nvm[index] = words[index] }
     }
-    #expect(code { try bench.start() } == .unsupported)
+    #expect(Bench.code { try bench.start() } == .unsupported)
   }
 
   @Test func bearsAWrongNVMChecksum() throws {
@@ -69,18 +64,18 @@ import Testing
 
   @Test func noticesThatTheDeviceIsGone() throws {
     let bench = try Bench { $0.isGone = true }
-    #expect(code { try bench.start() } == .deviceGone)
+    #expect(Bench.code { try bench.start() } == .deviceGone)
     let later = try Bench().start()
     later.fake.isGone = true
-    #expect(code { try later.apply() } == .deviceGone)
-    #expect(code { _ = try later.driver.statistics() } == .deviceGone)
-    #expect(code { try later.driver.interrupt(2) } == .deviceGone)
-    #expect(code { try later.driver.timer(0) } == .deviceGone)
+    #expect(Bench.code { try later.apply() } == .deviceGone)
+    #expect(Bench.code { _ = try later.driver.statistics() } == .deviceGone)
+    #expect(Bench.code { try later.driver.interrupt(2) } == .deviceGone)
+    #expect(Bench.code { try later.driver.timer(0) } == .deviceGone)
   }
 
   @Test func givesUpAResetWithoutEnd() throws {
     let bench = try Bench { $0.resetNeverEnds = true }
-    #expect(code { try bench.start() } == .timeout)
+    #expect(Bench.code { try bench.start() } == .timeout)
   }
 
   @Test func resetsThoughRequestsGoOn() throws {
@@ -89,7 +84,7 @@ import Testing
   }
 
   @Test func knowsItsDevices() throws {
-    #expect(code { _ = try Bench(deviceID: 0x100E) } == .unsupported)
+    #expect(Bench.code { _ = try Bench(deviceID: 0x100E) } == .unsupported)
     #expect(try Bench(deviceID: 0x10F6).start().port?.model == "Intel 82574LA")
   }
 
@@ -247,13 +242,5 @@ import Testing
     try bench.driver.stop()
     #expect(bench.fake.resets == 2)
     #expect(bench.fake.registers[0x0100] == nil && bench.fake.registers[0x00D0] ?? 0 == 0)
-  }
-}
-
-extension EventDescriptor {
-  /// Signals since the last look.
-  static func drained(_ file: Int32) -> UInt64 {
-    var count: UInt64 = 0
-    return read(file, &count, 8) == 8 ? count : 0
   }
 }

@@ -5,7 +5,7 @@ import Glibc
 
 /// A virtio-net device in memory, written from virtio 1.2 and not from the driver. Its common structure is at 0x0000 of
 /// BAR 4, its configuration at 0x2000, its notify registers at 0x3000, four bytes apart.
-final class FakeDevice {
+final class FakeDevice: FakeNetworkDevice {
   let memory: FakeMemory
   /// CSUM, GUEST_CSUM, MTU, MAC, HOST_TSO4, HOST_TSO6, HOST_ECN, STATUS, CTRL_VQ, CTRL_RX, CTRL_MAC_ADDR, EVENT_IDX,
   /// VERSION_1, ACCESS_PLATFORM, SPEED_DUPLEX; MRG_RXBUF and others that the driver must not take.

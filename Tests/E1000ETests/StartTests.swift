@@ -32,16 +32,16 @@ import Testing
     let bench = try Bench().start()
     try bench.driver.armInterrupts()
     for _ in 0..<5 { bench.fake.receive(Sample.frame(64)) }
-    #expect(EventDescriptor.drained(bench.interrupts[0]) == 1)
+    #expect(EventDescriptor.drain(bench.interrupts[0]) == 1)
     try bench.driver.interrupt(0)
     try bench.run()
     try bench.driver.armInterrupts()
-    #expect(EventDescriptor.drained(bench.interrupts[0]) == 0, "what was polled does not interrupt")
+    #expect(EventDescriptor.drain(bench.interrupts[0]) == 0, "what was polled does not interrupt")
     let accesses = bench.fake.accesses
     try bench.driver.armInterrupts()
     #expect(bench.fake.accesses == accesses, "what is armed is not armed again")
     bench.fake.receive(Sample.frame(64))
-    #expect(EventDescriptor.drained(bench.interrupts[0]) == 1)
+    #expect(EventDescriptor.drain(bench.interrupts[0]) == 1)
   }
 
   @Test func takesTheAddressFromTheNVM() throws {
@@ -191,14 +191,14 @@ import Testing
     #expect(try bench.driver.link() == .down)
     bench.fake.isLinkUp = true
     bench.fake.raise(1 << 2)
-    #expect(EventDescriptor.drained(bench.interrupts[2]) == 1)
+    #expect(EventDescriptor.drain(bench.interrupts[2]) == 1)
     try bench.driver.interrupt(2)
     bench.fake.raise(1 << 2)
-    #expect(EventDescriptor.drained(bench.interrupts[2]) == 1, "the first one was cleared")
+    #expect(EventDescriptor.drain(bench.interrupts[2]) == 1, "the first one was cleared")
     try bench.driver.interrupt(2)
     bench.fake.isLinkUp = false
     bench.fake.raise(1 << 2)
-    #expect(EventDescriptor.drained(bench.interrupts[2]) == 1)
+    #expect(EventDescriptor.drain(bench.interrupts[2]) == 1)
     try bench.driver.interrupt(2)
     let links = try bench.heard().compactMap { if case .networkLink(let link) = $0 { link } else { nil } }
     #expect(links == [NetworkLink(isUp: true, speed: 1000, isFullDuplex: true), .down])

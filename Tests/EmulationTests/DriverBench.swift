@@ -14,24 +14,16 @@ import Virtqueue
 final class DriverBench {
   static let address = HardwareAddress(0x52, 0x54, 0, 0x12, 0x34, 0x56)
 
-  let device: Device
   let driver: E1000EDriver
   let interrupts: [Int32]
   let peer: Int32
   private(set) var port: NetworkPort?
-  private let broker: ControlChannel<BrokerMessage, DriverMessage>
   private let machine: EmulatedMachine
-  private let arena: FakeMemory
-  private let rings: FakeMemory
+  private let outlet: NetworkOutlet
   private let bar: MappedMemory
-  private var outbound: VirtqueueDevice
-  private var inbound: VirtqueueDevice
-  private let files: [Int32]
 
   init(_ more: String = "", options: [String] = ["moderation-us=0"]) throws {
-    let layout = SlottedQueueLayout(queueSize: 256, slots: 0, slotSize: 0)
-    arena = FakeMemory(address: 0x1000_0000, length: 20 << 20)
-    rings = FakeMemory(address: 0xC000_0000, length: 2 * layout.stride)
+    let arena = FakeMemory(address: 0x1000_0000, length: 20 << 20)
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0, &ends) == 0 else {
       throw Failure("test", "socketpair", errno: errno)
@@ -43,31 +35,21 @@ final class DriverBench {
       "e1000e,wire=test,mac=52:54:00:12:34:56\(more)", wire: ends[0],
       arena: ArenaMapping(iova: arena.address, file: -1, base: arena.pointer, size: UInt64(arena.length)))
     bar = try MappedMemory(file: machine.deviceFile, length: 0x20000)
-    let (near, far) = try PacketSocket.pair()
-    let events = try (0..<4).map { _ in try EventDescriptor.make().release() }
-    files = [near, far] + events
     interrupts = machine.interrupts
-    broker = ControlChannel(socket: far)
     let grant = DeviceGrant(
       deviceClass: .network, vendor: 0x8086, device: 0x10D3, subsystemVendor: 0, subsystem: 0, revision: 0,
       interrupts: 3, queues: 2, queueSize: 256, arenaSize: UInt32(arena.length), payloadSize: 4096,
       payloadMapped: false, spinMicroseconds: 0, bars: [])
     let registers = Bar(
       windows: [Bar.Window(offset: 0, length: 0x20000, base: bar.base)], bell: machine.bell)
-    device = Device(
-      grant: grant, control: ControlPort(socket: near), bars: [registers], arena: arena.dma, rings: rings.pointer,
-      interrupts: interrupts, kicks: Array(events[..<2]), calls: Array(events[2..<4]))
-    try device.control.send(.hello(name: E1000EDriver.name, version: E1000EDriver.version))
-    try broker.send(.grant(grant), generation: 1)
-    _ = try device.control.receive()
-    outbound = VirtqueueDevice(memory: rings.pointer, layout: layout.queue)
-    inbound = VirtqueueDevice(memory: rings.pointer + layout.stride, layout: layout.queue)
-    driver = try E1000EDriver(device: device, options: Options(arguments: options))
+    outlet = try NetworkOutlet(
+      driver: E1000EDriver.self, grant: grant, arena: arena, bars: [registers], interrupts: interrupts)
+    driver = try E1000EDriver(device: outlet.device, options: Options(arguments: options))
   }
 
   deinit {
     machine.end()
-    for file in files + [peer] { Descriptor.close(file) }
+    Descriptor.close(peer)
   }
 
   /// Starts the driver and gives it settings.
@@ -92,8 +74,8 @@ final class DriverBench {
     do {
       var worked = try driver.poll()
       if EventDescriptor.drain(interrupts[2]) > 0 { try driver.interrupt(2) }
-      for queue in device.networkQueues where try driver.queueReady(queue) { worked = true }
-      for queue in device.networkQueues { queue.flush() }
+      for queue in outlet.device.networkQueues where try driver.queueReady(queue) { worked = true }
+      for queue in outlet.device.networkQueues { queue.flush() }
       return worked
     } catch {
       return false
@@ -112,32 +94,11 @@ final class DriverBench {
 
   /// Gives the driver a frame for the wire.
   func give(_ bytes: [UInt8], header: [UInt8] = [UInt8](repeating: 0, count: 12)) throws {
-    guard let head = try outbound.nextAvailable() else { throw Failure("test", "no outbound buffer") }
-    let descriptor = try outbound.descriptor(head)
-    guard let place = arena.find(descriptor.address, header.count + bytes.count) else {
-      throw Failure("test", "an outbound buffer outside the arena")
-    }
-    (header + bytes).withUnsafeBytes { _ = memcpy(place, $0.baseAddress!, $0.count) }
-    outbound.complete(head: head, length: UInt32(header.count + bytes.count))
-    _ = outbound.publish()
+    guard try outlet.give(bytes, header: header) else { throw Failure("test", "no outbound buffer") }
   }
 
   /// The next frame that the driver has for the outlet, with its header.
-  func taken() throws -> (header: [UInt8], bytes: [UInt8])? {
-    guard let head = try inbound.nextAvailable() else { return nil }
-    let chain = UnsafeMutableBufferPointer<VirtqueueDescriptor>.allocate(capacity: NetworkClass.maximumChain)
-    defer { chain.deallocate() }
-    var bytes: [UInt8] = []
-    for descriptor in chain[..<(try inbound.copyChain(from: head, into: chain))] {
-      guard let place = arena.find(descriptor.address, Int(descriptor.length)) else {
-        throw Failure("test", "an inbound frame outside the arena")
-      }
-      bytes += UnsafeRawBufferPointer(start: place, count: Int(descriptor.length))
-    }
-    inbound.complete(head: head, length: 0)
-    _ = inbound.publish()
-    return (Array(bytes[..<12]), Array(bytes[12...]))
-  }
+  func taken() throws -> NetworkOutlet.Frame? { try outlet.next() }
 
   /// Puts a frame on the wire, towards the NIC.
   func arrive(_ frame: [UInt8]) throws {

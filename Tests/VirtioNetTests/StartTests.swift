@@ -77,7 +77,7 @@ import Testing
     let bench = try Bench().start()
     bench.fake.status |= 0x40
     bench.fake.signal(bench.fake.configVector)
-    #expect(EventDescriptor.drained(bench.interrupts[0]) == 1)
+    #expect(EventDescriptor.drain(bench.interrupts[0]) == 1)
     #expect(Bench.code { try bench.driver.interrupt(0) } == .deviceError)
     #expect(Bench.code { try bench.driver.timer(0) } == .deviceError)
     // The next driver's reset makes it well again.
@@ -195,7 +195,7 @@ import Testing
     let bench = try Bench { $0.configuration[6] = 0 }.start()
     #expect(bench.driver.lastLink == .down)
     bench.fake.setLink(true)
-    #expect(EventDescriptor.drained(bench.interrupts[0]) == 1)
+    #expect(EventDescriptor.drain(bench.interrupts[0]) == 1)
     try bench.driver.interrupt(0)
     try bench.driver.interrupt(0)
     bench.fake.setLink(false)

@@ -55,6 +55,30 @@ import Testing
   }
 }
 
+@Suite struct TransmitWatchTests {
+  @Test func countsLooksWithoutAFrameFinished() {
+    var watch = TransmitWatch()
+    watch.begin(finished: 7)
+    #expect((1...3).map { _ in watch.look(finished: 7, pending: 2) } == (1...3).map { .stalled(looks: $0) })
+    #expect(watch.look(finished: 8, pending: 1) == .moving)
+    #expect(watch.look(finished: 8, pending: 1) == .stalled(looks: 1))
+    watch.forgive(finished: 8)
+    #expect(watch.look(finished: 8, pending: 1) == .stalled(looks: 1), "it counts anew")
+    #expect(watch.isRunning)
+  }
+
+  @Test func endsWithTheLastFrame() {
+    var watch = TransmitWatch()
+    #expect(!watch.isRunning)
+    watch.begin(finished: 0)
+    _ = watch.look(finished: 0, pending: 1)
+    #expect(watch.look(finished: 0, pending: 0) == .idle, "what was not sent was taken back")
+    #expect(!watch.isRunning)
+    watch.begin(finished: 0)
+    #expect(watch.look(finished: 0, pending: 1) == .stalled(looks: 1))
+  }
+}
+
 @Suite struct LogTests {
   @Test func limitHoldsBackAndSaysSo() {
     var limit = LogLimit(lines: 2, period: 100)

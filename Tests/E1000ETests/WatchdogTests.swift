@@ -6,7 +6,7 @@ import Testing
 /// A NIC that stops sending.
 @Suite struct WatchdogTests {
   private func hang(_ bench: Bench) throws {
-    for _ in 0..<E1000EDriver.ticksToHang { try bench.driver.timer(0) }
+    for _ in 0..<E1000EDriver.looksToHang { try bench.driver.timer(0) }
   }
 
   @Test func resetsAHungController() throws {
@@ -14,7 +14,7 @@ import Testing
     bench.fake.isStuck = true
     for index in 0..<10 { try bench.give(Sample.frame(60 + index)) }
     try bench.run()
-    let isWatched = bench.driver.transmit.pointee.isWatched
+    let isWatched = bench.driver.transmit.pointee.watch.isRunning
     #expect(isWatched && bench.driver.transmit.pointee.ring.pending == 10)
     try bench.driver.timer(0)
     #expect(bench.fake.resets == 1, "one quiet second is no hang")
@@ -33,7 +33,7 @@ import Testing
     let statistics = try bench.driver.statistics()
     #expect(statistics[.hangs] == 1 && statistics[.resets] == 1)
     try bench.driver.timer(0)
-    let isStillWatched = bench.driver.transmit.pointee.isWatched
+    let isStillWatched = bench.driver.transmit.pointee.watch.isRunning
     #expect(!isStillWatched, "an idle driver has no timer")
   }
 

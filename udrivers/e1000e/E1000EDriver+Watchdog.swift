@@ -2,19 +2,16 @@ import DriverKit
 
 /// A controller that stops sending is reset; one that stops again and again is given up.
 extension E1000EDriver {
-  private static let tick: Nanoseconds = 1_000_000_000
-  /// Ticks without a frame finished that count as a hang.
-  static let ticksToHang = 2
+  /// Looks without a frame finished that count as a hang.
+  static let looksToHang = 2
   /// Resets without a frame in between after which the driver gives up.
   static let maximumHangs = 3
 
   /// The watchdog runs only while frames are to be sent: an idle driver has no timer.
   @inline(never)
   func startWatching() {
-    transmit.pointee.isWatched = true
-    stalledTicks = 0
-    lastFinished = transmit.pointee.ring.finished
-    device.setTimer(Self.watchdog, after: Self.tick, every: Self.tick)
+    transmit.pointee.watch.begin(finished: transmit.pointee.ring.finished)
+    device.setTimer(Self.watchdog, after: TransmitWatch.interval, every: TransmitWatch.interval)
   }
 
   public func timer(_ index: Int) throws(DriverFailure) {
@@ -22,20 +19,14 @@ extension E1000EDriver {
     // An interrupt may be lost; the link is looked at where that costs nothing.
     try checkLink()
     _ = transmit.pointee.reclaim(outbound)
-    let finished = transmit.pointee.ring.finished
-    guard transmit.pointee.ring.pending > 0 else {
+    let (finished, pending) = (transmit.pointee.ring.finished, transmit.pointee.ring.pending)
+    switch transmit.pointee.watch.look(finished: finished, pending: pending) {
+    case .idle:
       device.cancelTimer(Self.watchdog)
-      transmit.pointee.isWatched = false
-      (stalledTicks, hangsInARow) = (0, 0)
-      return
+      hangsInARow = 0
+    case .moving: hangsInARow = 0
+    case .stalled(let looks): if looks >= Self.looksToHang, !status.isPaused { try recover(status) }
     }
-    if finished != lastFinished {
-      (lastFinished, stalledTicks, hangsInARow) = (finished, 0, 0)
-      return
-    }
-    stalledTicks += 1
-    guard stalledTicks >= Self.ticksToHang, !status.isPaused else { return }
-    try recover(status)
   }
 
   /// Resets the controller; the frames that it has are lost.
@@ -68,7 +59,7 @@ extension E1000EDriver {
     counted[.resets] += 1
     try adapter.reset(device)
     program()
-    stalledTicks = 0
+    transmit.pointee.watch.forgive(finished: transmit.pointee.ring.finished)
     try checkLink()
   }
 }

@@ -29,9 +29,7 @@ public final class E1000EDriver: NetworkDriver {
   private(set) var settings: NetworkSettings?
   private(set) var lastLink = NetworkLink.down
   var counted = NetworkStatistics()
-  // The watchdog's, in `E1000EDriver+Watchdog.swift`.
-  var lastFinished: UInt64 = 0
-  var stalledTicks = 0
+  /// Resets since frames were last sent, in `E1000EDriver+Watchdog.swift`.
   var hangsInARow = 0
   /// The causes of ``Cause/queues`` that are unmasked, and have not come since.
   private var armed: UInt32 = 0
@@ -196,7 +194,7 @@ public final class E1000EDriver: NetworkDriver {
     switch queue.index {
     case 0:
       guard try transmit.pointee.take(outbound) else { return false }
-      if !transmit.pointee.isWatched { startWatching() }
+      if !transmit.pointee.watch.isRunning { startWatching() }
       return true
     case 1: return try receive.pointee.reclaim(inbound)
     default: return false

@@ -10,8 +10,8 @@ struct TransmitPath: ~Copyable {
   private let largest: Int
   /// Frames are sent; otherwise they are dropped, since the interface is down.
   var isOpen = false
-  /// The watchdog runs; it does while there are frames to be sent.
-  var isWatched = false
+  /// Runs while there are frames to be sent.
+  var watch = TransmitWatch()
   private(set) var dropped: UInt64 = 0
   private var log = LogLimit()
 

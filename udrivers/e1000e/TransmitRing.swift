@@ -6,8 +6,8 @@ import DriverKit
 /// What frame is where is kept in private memory; of the controller's only the done bit of a frame's last descriptor is
 /// read.
 struct TransmitRing: ~Copyable {
-  /// A descriptor's memory lies in one page, of the smallest size that there is. An arena is contiguous for the device, but its pages are not in the machine's
-  /// memory, and QEMU drops a frame whose descriptor it cannot map in one piece.
+  /// A descriptor's memory lies in one page, of the smallest size that there is. An arena is contiguous for the device, but
+  /// its pages are not in the machine's memory, and QEMU drops a frame whose descriptor it cannot map in one piece.
   static let pieceSize = 4096
   private static let done: UInt64 = 1 << 32
 

@@ -9,8 +9,8 @@ struct TransmitPath: ~Copyable {
   var largest = 0
   /// Frames are sent; otherwise they are dropped, since the interface is down.
   var isOpen = false
-  /// The watchdog runs; it does while there are frames to be sent.
-  var isWatched = false
+  /// Runs while there are frames to be sent.
+  var watch = TransmitWatch()
   private(set) var frames: UInt64 = 0
   private(set) var octets: UInt64 = 0
   private(set) var segmented: UInt64 = 0

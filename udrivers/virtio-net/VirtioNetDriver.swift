@@ -40,9 +40,6 @@ public final class VirtioNetDriver: NetworkDriver {
   /// The address that the device has, as far as we know.
   private var currentAddress = HardwareAddress(bits: 0)
   var counted = NetworkStatistics()
-  // The watchdog's, in `VirtioNetDriver+Watchdog.swift`.
-  var lastFinished: UInt64 = 0
-  var stalledTicks = 0
 
   /// Options: `segmentation` and `checksum`, 0 or 1 (1).
   public convenience init(device: Device, options: Options) throws(DriverFailure) {
@@ -250,7 +247,7 @@ public final class VirtioNetDriver: NetworkDriver {
     switch queue.index {
     case 0:
       guard try transmit.pointee.take(outbound) else { return false }
-      if !transmit.pointee.isWatched { startWatching() }
+      if !transmit.pointee.watch.isRunning { startWatching() }
       return true
     case 1: return try receive.pointee.reclaim(inbound)
     default: return false

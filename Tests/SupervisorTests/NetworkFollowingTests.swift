@@ -10,8 +10,6 @@ import Testing
 /// Between an administrator who changes the interface, a kernel that does not tell everything, and drivers that claim this
 /// and that.
 @Suite(.enabled(if: NamespaceRig.isPossible, "needs root")) struct NetworkFollowingTests {
-  private func ip(_ words: String...) throws { try NamespaceRig.run(["ip"] + words) }
-
   /// Not what a driver claims: neither the first one nor one that comes later.
   @Test func theAddressOfTheKernelsDriverHolds() throws {
     try NamespaceRig.run {
@@ -36,10 +34,7 @@ import Testing
   }
 
   @Test func whatLaterDriversClaimIsNotRemembered() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try world.say(.networkPort(NetworkWorld.port))
       var port = NetworkWorld.port
       port.address = HardwareAddress(0x52, 0x54, 0, 0, 0, 0x66)
@@ -51,7 +46,6 @@ import Testing
       try world.wait { $0.session.broker == nil }
       try world.startBroker()
       #expect(try world.link()?.address == NetworkWorld.address)
-      _ = world.session.release(isGone: false)
     }
   }
 
@@ -89,10 +83,7 @@ import Testing
   }
 
   @Test func anMTUThatSomebodyHasChosenSinceStays() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try ip("link", "set", "bh-nic", "mtu", "8000")
       try world.say(port(mtu: 1500))
       try world.wait { $0.settings.last?.mtu == 1500 }
@@ -107,15 +98,11 @@ import Testing
       try world.say(port(mtu: 4000))
       try world.say(port(mtu: 9000))
       try world.wait { try $0.link()?.mtu == 9000 }
-      _ = world.session.release(isGone: false)
     }
   }
 
   @Test func anAnswerBelongsToTheSettingsThatItAnswers() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try world.say(.networkPort(NetworkWorld.port))
       try world.wait { $0.settings.last?.isEnabled == false }
       try ip("link", "set", "bh-nic", "mtu", "2000")
@@ -136,14 +123,11 @@ import Testing
       #expect(try world.outlet.applied == nil)
       try world.say(.networkApplied(sequence: second, errno: 0))
       #expect(try world.outlet.applied?.mtu == 3000)
-      _ = world.session.release(isGone: false)
     }
   }
 
   @Test func promiscuityThatTheKernelDoesNotTellOfReachesTheBroker() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
+    try NetworkWorld.prepared { world in
       try ip("link", "set", "bh-nic", "up")
       try world.startBroker()
       try world.say(.networkPort(NetworkWorld.port))
@@ -153,7 +137,6 @@ import Testing
       try world.wait { $0.settings.last?.isPromiscuous == true }
       member.leave()
       try world.wait { $0.settings.last?.isPromiscuous == false }
-      _ = world.session.release(isGone: false)
     }
   }
 }

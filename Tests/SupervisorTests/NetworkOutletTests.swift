@@ -11,16 +11,6 @@ import Testing
 
 /// The interface of the real kernel, in a namespace of the test's own, between an administrator's tools and a broker.
 @Suite(.enabled(if: NamespaceRig.isPossible, "needs root")) struct NetworkOutletTests {
-  private func ip(_ words: String...) throws {
-    var all = ["ip"]
-    all += words
-    switch all.count {
-    case 6: try NamespaceRig.run(all[0], all[1], all[2], all[3], all[4], all[5])
-    case 5: try NamespaceRig.run(all[0], all[1], all[2], all[3], all[4])
-    default: try NamespaceRig.run(all[0], all[1], all[2], all[3])
-    }
-  }
-
   @Test func itComesAndGoesWithTheDevice() throws {
     try NamespaceRig.run {
       let world = try NetworkWorld()
@@ -88,10 +78,7 @@ import Testing
   }
 
   @Test func theFirstDriverGivesTheAddress() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try world.turn()
       // Nobody knows the address yet.
       #expect(world.settings.isEmpty)
@@ -106,7 +93,6 @@ import Testing
       try world.say(.networkPort(NetworkWorld.port))
       try world.turn()
       #expect(try world.link()?.address == other && world.settings.last?.address == other)
-      _ = world.session.release(isGone: false)
     }
   }
 
@@ -125,10 +111,7 @@ import Testing
   }
 
   @Test func whatTheAdministratorSetsReachesTheBroker() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try world.say(.networkPort(NetworkWorld.port))
       try world.wait { $0.settings.last?.isEnabled == false }
       try ip("link", "set", "bh-nic", "up")
@@ -153,14 +136,11 @@ import Testing
       try world.startBroker()
       try world.wait { $0.settings.count > count }
       #expect(world.settings.last == world.settings[count - 1])
-      _ = world.session.release(isGone: false)
     }
   }
 
   @Test func tooManyGroupsBecomeAll() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
+    try NetworkWorld.prepared { world in
       try ip("link", "set", "bh-nic", "up")
       for index in 0...NetworkSettings.multicastLimit {
         try ip("maddress", "add", "01:00:5e:00:01:\(index < 16 ? "0" : "")\(String(index, radix: 16))", "dev", "bh-nic")
@@ -169,14 +149,11 @@ import Testing
       try world.say(.networkPort(NetworkWorld.port))
       try world.wait { $0.settings.last?.receivesAllMulticast == true }
       #expect(world.settings.last?.multicast == [])
-      _ = world.session.release(isGone: false)
     }
   }
 
   @Test func anMTUThatTheNICHasNotIsSetBack() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
+    try NetworkWorld.prepared { world in
       try ip("link", "set", "bh-nic", "mtu", "65000")
       // Until the port is known it is what any port may have.
       try world.wait { try $0.link()?.mtu == 9000 }
@@ -185,15 +162,12 @@ import Testing
       try world.wait { try $0.link()?.mtu == 4000 && $0.settings.last?.mtu == 4000 }
       #expect(world.settings.allSatisfy { $0.mtu <= 4000 })
       #expect(world.events.contains { $0.kind == "interface" && $0.text.contains("an MTU of 4000 at most") })
-      _ = world.session.release(isGone: false)
     }
   }
 
   /// As in clouds, whose virtio-net devices say 1460.
   @Test func aPortMayHaveASmallerMTUThanEthernet() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
+    try NetworkWorld.prepared { world in
       #expect(try world.link()?.mtu == 1500)
       try world.startBroker()
       var port = NetworkWorld.port
@@ -201,15 +175,11 @@ import Testing
       try world.say(.networkPort(port))
       try world.wait { try $0.link()?.mtu == 1460 && $0.settings.last?.mtu == 1460 }
       #expect(world.settings.allSatisfy { $0.mtu <= 1460 })
-      _ = world.session.release(isGone: false)
     }
   }
 
   @Test func aDriverThatRefusesIsShown() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try world.say(.networkPort(NetworkWorld.port))
       try world.say(.networkLink(NetworkLink(isUp: true, speed: 1000, isFullDuplex: true)))
       try world.wait { !$0.sequences.isEmpty }
@@ -227,7 +197,6 @@ import Testing
       #expect(world.events.contains { $0.kind == "link" && $0.text == "link up, 1000 Mbit/s, full duplex" })
       let interface = try #require(Device(world.session).outlet?.interface)
       #expect(interface.name == "bh-nic" && interface.datapath == "broker" && interface.mtu == 1500)
-      _ = world.session.release(isGone: false)
     }
   }
 
@@ -285,10 +254,7 @@ import Testing
   }
 
   @Test func aDeletedInterfaceEndsTheBroker() throws {
-    try NamespaceRig.run {
-      let world = try NetworkWorld()
-      try world.prepare()
-      try world.startBroker()
+    try NetworkWorld.served { world in
       try world.say(.networkPort(NetworkWorld.port))
       let index = try #require(try world.link()).index
       try ip("link", "delete", "bh-nic")
@@ -299,7 +265,6 @@ import Testing
       try world.startBroker()
       let link = try #require(try world.link())
       #expect(link.index != index && link.address == NetworkWorld.address)
-      _ = world.session.release(isGone: false)
     }
   }
 

@@ -11,6 +11,9 @@ import Testing
 @testable import PCI
 @testable import Supervisor
 
+/// Changes an interface as an administrator does.
+func ip(_ words: String...) throws { try NamespaceRig.run(["ip"] + words) }
+
 /// A session of a device whose driver is of the network class, without the driver and with the broker's end of the
 /// conversation in the test's hands. What is in the kernel is real.
 final class NetworkWorld {
@@ -59,6 +62,24 @@ final class NetworkWorld {
         entry: DeviceEntry(name: "nic", settings: settings, location: location),
         driver: InstalledDriver(manifest: manifest, executablePath: "/nowhere", location: location)), host: host)
     host.publish = { [weak self] in self?.events.append($0) }
+  }
+
+  /// Runs `body` in a namespace of its own, with a device whose interface is there, and releases it.
+  static func prepared(_ body: (NetworkWorld) throws -> Void) throws {
+    try NamespaceRig.run {
+      let world = try NetworkWorld()
+      try world.prepare()
+      try body(world)
+      _ = world.session.release(isGone: false)
+    }
+  }
+
+  /// The same with a broker, which has no driver yet.
+  static func served(_ body: (NetworkWorld) throws -> Void) throws {
+    try prepared { world in
+      try world.startBroker()
+      try body(world)
+    }
   }
 
   deinit {

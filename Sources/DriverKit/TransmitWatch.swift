@@ -25,11 +25,11 @@ public struct TransmitWatch: Sendable {
   /// - Parameter finished: frames that the device has finished, ever.
   public mutating func begin(finished: UInt64) {
     isRunning = true
-    forgive(finished: finished)
+    (self.finished, looks) = (finished, 0)
   }
 
   /// Forgets for how long nothing was sent: the device was reset, or may not send.
-  public mutating func forgive(finished: UInt64) { (self.finished, looks) = (finished, 0) }
+  public mutating func forgive() { looks = 0 }
 
   /// - Parameters:
   ///   - finished: frames that the device has finished, ever.
@@ -40,7 +40,7 @@ public struct TransmitWatch: Sendable {
       return .idle
     }
     guard finished == self.finished else {
-      forgive(finished: finished)
+      (self.finished, looks) = (finished, 0)
       return .moving
     }
     looks += 1

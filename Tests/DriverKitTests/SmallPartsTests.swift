@@ -62,7 +62,7 @@ import Testing
     #expect((1...3).map { _ in watch.look(finished: 7, pending: 2) } == (1...3).map { .stalled(looks: $0) })
     #expect(watch.look(finished: 8, pending: 1) == .moving)
     #expect(watch.look(finished: 8, pending: 1) == .stalled(looks: 1))
-    watch.forgive(finished: 8)
+    watch.forgive()
     #expect(watch.look(finished: 8, pending: 1) == .stalled(looks: 1), "it counts anew")
     #expect(watch.isRunning)
   }

@@ -168,5 +168,12 @@ import Testing
     try bench.driver.timer(0)
     let isStillWatched = bench.driver.transmit.pointee.watch.isRunning
     #expect(!isStillWatched, "an idle driver has no timer")
+    // It counts from the beginning.
+    let hangs = try bench.driver.statistics()[.hangs]
+    bench.fake.isStuck = true
+    try bench.give(Sample.frame(64))
+    try bench.run()
+    try bench.driver.timer(0)
+    #expect(try bench.driver.statistics()[.hangs] == hangs)
   }
 }

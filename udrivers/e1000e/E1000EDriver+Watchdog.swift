@@ -59,7 +59,7 @@ extension E1000EDriver {
     counted[.resets] += 1
     try adapter.reset(device)
     program()
-    transmit.pointee.watch.forgive(finished: transmit.pointee.ring.finished)
+    transmit.pointee.watch.forgive()
     try checkLink()
   }
 }

@@ -19,12 +19,12 @@ extension VirtioNetDriver {
     // An interrupt may be lost; the link is looked at where that costs nothing.
     try checkLink()
     _ = try transmit.pointee.reclaim(outbound)
-    let (finished, pending) = (transmit.pointee.ring.finished, transmit.pointee.ring.outstanding)
-    switch transmit.pointee.watch.look(finished: finished, pending: pending) {
+    let pending = transmit.pointee.ring.outstanding
+    switch transmit.pointee.watch.look(finished: transmit.pointee.ring.finished, pending: pending) {
     case .idle: device.cancelTimer(Self.watchdog)
     case .moving: break
     // What cannot be sent without a link may wait for it.
-    case .stalled where !lastLink.isUp: transmit.pointee.watch.forgive(finished: finished)
+    case .stalled where !lastLink.isUp: transmit.pointee.watch.forgive()
     case .stalled(let looks): try urge(looks, pending)
     }
   }

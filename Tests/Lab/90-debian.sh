@@ -307,7 +307,16 @@ collects() {
   systemctl enable --now bulkhead-metrics.timer
   systemctl start bulkhead-metrics.service
   grep -qx 'bulkhead_up 1' "$textfile"
+  # To be stopped while it waits for an answer is no failure.
+  systemctl kill --signal=STOP --kill-who=main bulkhead
+  systemctl start --no-block bulkhead-metrics.service
+  eventually 5 metrics_are activating
+  systemctl stop bulkhead-metrics.timer bulkhead-metrics.service
+  systemctl kill --signal=CONT --kill-who=main bulkhead
+  metrics_are inactive
+  systemctl start bulkhead-metrics.timer
 }
+metrics_are() { [ "$(systemctl show --property=ActiveState --value bulkhead-metrics.service)" = "$1" ]; }
 collects_no_more() {
   ! systemctl is-active bulkhead-metrics.timer bulkhead-metrics.service || fail "the timer runs on"
   [ ! -e "$textfile" ] || fail "node_exporter still says: $(grep '^bulkhead_up' "$textfile")"

@@ -25,7 +25,7 @@ refuses_configuration() {
   [ "$status" = 78 ] || fail "--check-config: status $status"
   [ ! -s "$LAB_WORK/out" ] || fail "diagnostics on stdout"
   status=0
-  timeout 20 bulkheadd >/dev/null 2>"$LAB_WORK/daemon" || status=$?
+  timeout $((LAB_PATIENCE * 20)) bulkheadd >/dev/null 2>"$LAB_WORK/daemon" || status=$?
   [ "$status" = 78 ] || fail "bulkheadd: status $status"
   for expected in "bulkhead.toml:" "$@"; do
     grep -qiF -- "$expected" "$LAB_WORK/err" || fail "--check-config does not say: $expected"

@@ -108,12 +108,11 @@ crash() {
 check "kill -9 of bulkheadd: the next one takes the mounted disk up" crash
 
 monitored() {
-  timeout 30 bulkheadctl monitor >"$LAB_WORK/monitor" &
-  sleep 1
+  start_monitor timeout 120 bulkheadctl monitor
   bulkheadctl restart disk0
   is_in_state disk0 running
   [ "$(status disk0 restarts)" = 0 ] || fail "an operator's restart counts as a failure"
-  grep -q 'running -> cycling-driver' "$LAB_WORK/monitor"
+  eventually 5 grep -q 'running -> cycling-driver' "$LAB_WORK/monitor"
 }
 check "restart is orderly, and monitor tells of it" monitored
 

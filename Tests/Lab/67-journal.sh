@@ -89,7 +89,7 @@ verb() {
   [ -z "$(bulkheadctl logs disk0 --since +1h --json)" ] || fail "records of the future"
   bulkheadctl logs disk0 --since -1h --lines all | grep -q disk0
   ! bulkheadctl logs disk0 --since nonsense || fail "a time that is none"
-  timeout 30 bulkheadctl logs disk0 --follow -n 0 >"$LAB_WORK/logs" &
+  timeout $((LAB_PATIENCE * 30)) bulkheadctl logs disk0 --follow -n 0 >"$LAB_WORK/logs" &
   sleep 1
   bulkheadctl restart disk0
   eventually 10 grep -q 'cycling-driver' "$LAB_WORK/logs"

@@ -183,21 +183,19 @@ held() {
 check "a device can be held without a driver" held
 
 monitored() {
-  timeout 60 bulkheadctl monitor >"$LAB_WORK/monitor" &
-  sleep 1
+  start_monitor timeout 120 bulkheadctl monitor
   bulkheadctl --json attach "$disk1" | snapshot 68-attach.json
   bulkheadctl detach "$disk1" >/dev/null
-  sleep 0.5
+  sleep $((LAB_PATIENCE / 2))
   kill %1
   grep -E "configuration|state: .*(running|idle)" "$LAB_WORK/monitor" | snapshot 68-monitor.txt
 }
 check "monitor tells of attach and detach" monitored
 
 monitored_json() {
-  timeout 60 bulkheadctl monitor --json >"$LAB_WORK/monitor" &
-  sleep 1
+  start_monitor timeout 120 bulkheadctl monitor --json
   bulkheadctl restart disk0 >/dev/null
-  sleep 0.5
+  sleep $((LAB_PATIENCE / 2))
   kill %1
   grep -F '"kind":"state"' "$LAB_WORK/monitor" | snapshot 68-monitor.json
 }

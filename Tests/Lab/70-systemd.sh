@@ -55,12 +55,10 @@ members_look() {
   as reader bulkheadctl check disk0
   as reader bulkheadctl drivers
   as reader bulkheadctl metrics | grep -q '^bulkhead_up 1'
-  as reader timeout 20 bulkheadctl monitor >"$LAB_WORK/events" &
-  local watcher=$!
-  sleep 1
+  start_monitor as reader timeout 120 bulkheadctl monitor
   bulkheadctl restart disk0
-  eventually 10 grep -q running "$LAB_WORK/events"
-  kill "$watcher" 2>/dev/null || true
+  eventually 10 grep -q running "$LAB_WORK/monitor"
+  kill %1 2>/dev/null || true
 }
 members_change_nothing() {
   local before verb
@@ -335,7 +333,7 @@ failed_starts() {
 # answered COMMAND...: whatever it says, it says so soon.
 answered() {
   local status=0
-  timeout 10 "$@" >"$LAB_WORK/said" 2>&1 || status=$?
+  timeout $((LAB_PATIENCE * 10)) "$@" >"$LAB_WORK/said" 2>&1 || status=$?
   [ "$status" != 124 ] || fail "$*: the client waits"
 }
 # The socket of a service that does not start: a call starts it once, and is over.
@@ -352,7 +350,7 @@ calls_do_not_loop() {
   cat >"$LAB_WORK/call" <<'END'
 import socket
 with socket.socket(socket.AF_UNIX) as client:
-    client.settimeout(10)
+    client.settimeout(40)
     client.connect("/run/bulkhead/io.bulkhead")
     assert client.recv(1) == b"", "that is an answer"
 END

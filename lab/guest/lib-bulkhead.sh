@@ -39,7 +39,7 @@ bulkheadd_runs() { kill -0 "$(bulkheadd_pid)" 2>/dev/null; }
 # start_bulkheadd [ARGUMENT...]: in a session of its own, logging to /lab/out/bulkheadd.log; waits until it
 # answers bulkheadctl, and fails when it ends before.
 start_bulkheadd() {
-  local log=$LAB_OUT/bulkheadd.log limit=$((SECONDS + 30)) mark
+  local log=$LAB_OUT/bulkheadd.log limit=$((SECONDS + LAB_PATIENCE * 30)) mark
   echo "--- $LAB_SCENARIO: bulkheadd $*" >>"$log"
   mark=$(wc -l <"$log")
   # shellcheck disable=SC2016 # expanded by the inner bash
@@ -56,8 +56,8 @@ start_bulkheadd() {
   done
 }
 
-# stop_bulkheadd [SIGNAL]: TERM by default; waits for its end, and fails (after KILL) when that takes over 30 s, or when
-# it had ended by itself.
+# stop_bulkheadd [SIGNAL]: TERM by default; waits for its end, and fails (after KILL) when that hangs, or when it had
+# ended by itself.
 stop_bulkheadd() {
   local pid status=0
   [ -s "$BULKHEADD_PID_FILE" ] || return 0
@@ -76,6 +76,14 @@ stop_bulkheadd() {
   rm -f "$BULKHEADD_PID_FILE"
   return $status
 }
+
+# start_monitor COMMAND...: this "bulkheadctl monitor" in the background (job %1), into $LAB_WORK/monitor; it listens when
+# this returns.
+start_monitor() {
+  "$@" >"$LAB_WORK/monitor" &
+  eventually 10 bulkheadctl_listens
+}
+bulkheadctl_listens() { find "/proc/$(pgrep -nx bulkheadctl)/fd" -lname 'socket:*' | grep .; }
 
 # lab_gone PROCESS: it has ended, whether somebody has waited for it or not.
 lab_gone() { [ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null || [ ! -d "/proc/$1" ]; }

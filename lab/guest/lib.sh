@@ -9,7 +9,7 @@
 #   skip REASON               inside a checked function: skips that test
 #   fail REASON               inside a checked function: fails it with this message
 #   on_exit COMMAND...        runs at the scenario's end, last first
-#   eventually SECONDS COMMAND...   repeats COMMAND until it succeeds; fails after SECONDS
+#   eventually SECONDS COMMAND...   repeats COMMAND until it succeeds; fails after LAB_PATIENCE times SECONDS
 # See also lib-bulkhead.sh, and lab_reboot below.
 set -euo pipefail
 
@@ -17,6 +17,8 @@ LAB_OUT=/lab/out
 LAB_EFFORT=$(sed -n 's/.*lab\.effort=\([a-z]*\).*/\1/p' /proc/cmdline)
 LAB_EFFORT=${LAB_EFFORT:-full}
 LAB_SCENARIO=${LAB_SCENARIO:-interactive}
+# What takes a second on a quiet machine takes several where others keep the machine busy; limits are there for what hangs.
+LAB_PATIENCE=4
 lab_test='' lab_started=0 lab_count=0 lab_failures=0 lab_exit_commands=()
 
 lab_json() {
@@ -95,7 +97,7 @@ full_check() {
 }
 
 eventually() {
-  local limit=$((SECONDS + $1)) log
+  local limit=$((SECONDS + LAB_PATIENCE * $1)) log
   shift
   log=$(mktemp)
   until "$@" >"$log" 2>&1; do

@@ -19,6 +19,9 @@ final class MemoryDisk {
     durable = bytes
   }
 
+  /// The volatile cache is lost.
+  func losePower() { bytes = durable }
+
   func perform(_ request: DriverRequest, payload: UnsafeMutableRawBufferPointer) {
     log.append(request.type)
     let start = Int(request.sector) * BlockClass.sectorSize
@@ -110,9 +113,9 @@ final class FakeDriver {
     return worked
   }
 
-  /// Answers everything that is held.
-  func release() throws {
-    for request in held {
+  /// Answers what is held, or the first so many of it.
+  func release(first count: Int = .max) throws {
+    for request in held.prefix(count) {
       let (status, errno) = answer(request)
       let memory = UnsafeMutableRawBufferPointer(
         start: payload + Int(request.payloadAddress - AddressMap.payload), count: request.payloadLength)
@@ -121,7 +124,7 @@ final class FakeDriver {
       let written = BlockClass.statusSize + (request.type == .read ? request.payloadLength : 0)
       devices[request.queue].complete(head: request.head, length: UInt32(written))
     }
-    held = []
+    held.removeFirst(min(count, held.count))
     for queue in 0..<queueCount where devices[queue].publish() { EventDescriptor.signal(calls.numbers[queue]) }
   }
 

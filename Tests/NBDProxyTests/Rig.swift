@@ -95,6 +95,13 @@ final class Rig {
     driver = nil
   }
 
+  /// The device loses its power, and the driver with it.
+  func losePower() {
+    killDriver()
+    disk.losePower()
+    proxy.deviceForgot()
+  }
+
   /// Lets everybody work until nobody has anything to do.
   func settle() throws {
     var idle = 0
@@ -179,6 +186,8 @@ final class TestClient {
     writer.put(UInt32(length))
     return writer.bytes + payload
   }
+
+  func flush(_ cookie: UInt64) { send(Self.request(NBD.Command.flush, cookie: cookie)) }
 
   func read(_ cookie: UInt64, _ offset: UInt64, _ length: Int) {
     send(Self.request(NBD.Command.read, cookie: cookie, offset: offset, length: length))

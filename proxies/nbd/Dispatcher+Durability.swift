@@ -14,20 +14,50 @@ struct UnitDurability {
 /// A device that loses its power loses what was not flushed. A later flush succeeds on the device, but would say of those
 /// changes, too, that they are durable: it is answered with an error instead, as a failed writeback is elsewhere.
 extension Dispatcher {
-  /// The device lost its power: flushes under way, and the next one of each unit that had something to flush, fail.
+  /// The device lost its power: flushes under way, and the next one of each unit that had something to flush, fail. What is
+  /// not answered yet is done again, also the parts of it that were completed. Called where there is no driver.
   func deviceForgot() {
+    beginAnew()
     for unit in 0..<BlockUnit.maximumCount where durability[unit].changes != durability[unit].flushed {
       durability[unit].flushed = durability[unit].changes
       durability[unit].hasLost = true
       Log.warning("unit \(unit): answered changes that were not flushed may be lost; the next flush fails")
       for index in 0..<Int32(requests.capacity) where Int(requests[index].unit) == unit {
         let request = requests[index]
-        guard request.state == .pending || request.state == .active, request.operation == .flush || request.isFlushing,
-          request.error == 0
+        guard request.state == .pending || request.state == .active, request.operation == .flush, request.error == 0
         else { continue }
         fail(index, .device)
       }
     }
+  }
+
+  /// Changes of which the driver was given something begin again. What it had not yet done of them goes to no other driver
+  /// as it is: the new parts are the same.
+  private func beginAnew() {
+    for queue in 0..<slots.queues {
+      for slot in 0..<slots.slots where slots[queue, slot].isInFlight && isLost(slots[queue, slot].request) {
+        requests[slots[queue, slot].request].parts -= 1
+        slots.release(queue: queue, slot: slot)
+      }
+    }
+    var count = 0
+    for index in 0..<Int32(requests.capacity) where isLost(index) {
+      requests[index].issued = 0
+      requests[index].isFlushing = false
+      // One that is pending is in that list already.
+      if requests[index].state == .active { enqueue(index) }
+      count += 1
+    }
+    noteReplay(count)
+    if count > 0 { Log.info("\(count) requests begin again") }
+  }
+
+  /// Whether a loss of power takes what was done of a request that is not answered yet.
+  private func isLost(_ index: Int32) -> Bool {
+    let request = requests[index]
+    return (request.state == .pending || request.state == .active) && request.issued > 0 && request.error == 0
+      && request.isChange && !request.flags.contains(.forceUnitAccess)
+      && limits(request.unit).features.contains(.volatileCache)
   }
 
   /// A request is done: counts what a loss of power could take.

@@ -314,6 +314,9 @@ final class Dispatcher {
     finished.append(index, in: requests)
   }
 
+  /// So many requests go to another driver, all of them.
+  func noteReplay(_ count: Int) { counters.replayed += UInt64(count) }
+
   private func count(_ request: Request) {
     switch request.operation {
     case .read:

@@ -95,6 +95,27 @@ import Testing
     #expect(rig.disk.durable[0] == 0)
   }
 
+  /// A driver that lied about its disk is followed by one that can do less: what is under way is cut anew for it.
+  @Test func theNextDriverCanDoLess() throws {
+    let rig = try Rig(unit: Rig.unit(maximumTransfer: 4096, features: [.volatileCache]), queues: 1)
+    let lie = Rig.unit(maximumTransfer: 1 << 20, features: [.volatileCache, .forceUnitAccess])
+    try rig.startDriver()
+    rig.killDriver()
+    let first = try rig.startDriver(announcing: lie)
+    first.holds = true
+    let client = try rig.client()
+    client.write(1, 0, [UInt8](repeating: 7, count: 16384), flags: NBD.CommandFlags.forceUnitAccess)
+    try rig.settle()
+    #expect(first.held.map(\.payloadLength) == [16384])
+    rig.killDriver()
+    let second = try rig.startDriver()
+    try rig.settle()
+    #expect(try TestReply.parse(client.receive()!) == [TestReply(error: 0, cookie: 1)])
+    #expect(second.taken.map(\.payloadLength) == [4096, 4096, 4096, 4096, 0])
+    #expect(second.taken.allSatisfy { !$0.flags.contains(.forceUnitAccess) })
+    #expect(rig.disk.durable.prefix(16384).allSatisfy { $0 == 7 })
+  }
+
   /// Without a volatile cache nothing is lost, and nothing done twice.
   @Test func withoutACacheNothingIsDoneAgain() throws {
     let rig = try Rig(unit: Rig.unit(maximumTransfer: 4096, features: []), queues: 1)

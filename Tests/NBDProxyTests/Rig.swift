@@ -76,13 +76,13 @@ final class Rig {
     payload.deallocate()
   }
 
-  /// A driver comes, announces its unit and serves.
+  /// A driver comes, announces its unit, or another one, and serves.
   @discardableResult
-  func startDriver() throws -> FakeDriver {
+  func startDriver(announcing other: BlockUnit? = nil) throws -> FakeDriver {
     let driver = try FakeDriver(
       disk: disk, layout: proxy.queueLayout, queues: Int(configuration.queues), payload: payload.baseAddress!)
     proxy.driverAttached()
-    try proxy.driverSays(.blockUnit(unit))
+    try proxy.driverSays(.blockUnit(other ?? unit))
     try proxy.driverReady()
     try proxy.driverServes(driver.queues)
     self.driver = driver

@@ -26,15 +26,31 @@ import Testing
     #expect(announce(&table, [Rig.unit()]) == nil)
     #expect(announce(&table, [changed { $0.blocks += 1 }]) == nil)
     #expect(table.current[0].blocks == Rig.unit().blocks + 1)
+    #expect(announce(&table, [changed { $0.maximumTransfer = 512 }]) == nil)
+    #expect(announce(&table, [changed { $0.blocks += 1 }]) == nil)
     for unit in [
       changed { $0.blocks -= 1 }, changed { $0.blockSize = 4096 }, changed { $0.serial = "other" },
-      changed { $0.model = "other" }, changed { $0.identifier = 2 }, changed { $0.maximumTransfer = 512 },
+      changed { $0.model = "other" }, changed { $0.identifier = 2 },
       changed { $0.features.remove(.discard) }, changed { $0.features.insert(.readOnly) },
     ] {
       #expect(announce(&table, [unit]) == .geometryChanged)
     }
     #expect(announce(&table, []) == .unitInvalid)
     #expect(table.current[0].blocks == Rig.unit().blocks + 1, "what is refused changes nothing")
+  }
+
+  /// What a liar says of the disk is over with it: the next driver is measured by the first one.
+  @Test func aLieBindsNobody() {
+    var table = UnitTable()
+    #expect(announce(&table, [Rig.unit()]) == nil)
+    let lie = changed {
+      $0.blocks = 1 << 50
+      $0.maximumTransfer = 0xFFFF_FE00
+      $0.features.formUnion([.forceUnitAccess, .discard, .writeZeroes])
+    }
+    #expect(announce(&table, [lie]) == nil)
+    #expect(announce(&table, [Rig.unit()]) == nil)
+    #expect(table.current == [Rig.unit()])
   }
 
   @Test func unitsComeInOrderAndOnce() {

@@ -17,7 +17,7 @@ extension Dispatcher {
   /// The device lost its power: flushes under way, and the next one of each unit that had something to flush, fail. What is
   /// not answered yet is done again, also the parts of it that were completed. Called where there is no driver.
   func deviceForgot() {
-    beginAnew()
+    beginAnew { isLost($0) }
     for unit in 0..<BlockUnit.maximumCount where durability[unit].changes != durability[unit].flushed {
       durability[unit].flushed = durability[unit].changes
       durability[unit].hasLost = true
@@ -31,17 +31,22 @@ extension Dispatcher {
     }
   }
 
-  /// Changes of which the driver was given something begin again. What it had not yet done of them goes to no other driver
-  /// as it is: the new parts are the same.
-  private func beginAnew() {
+  /// Requests of which the driver was given something begin again, where `isMeant`. What it had not yet done of them goes to
+  /// no other driver as it is. Called where there is no driver.
+  func beginAnew(where isMeant: (Request) -> Bool) {
+    func begins(_ index: Int32) -> Bool {
+      let request = requests[index]
+      let isUnderWay = request.state == .pending || request.state == .active
+      return isUnderWay && request.operation != .flush && request.issued > 0 && request.error == 0 && isMeant(request)
+    }
     for queue in 0..<slots.queues {
-      for slot in 0..<slots.slots where slots[queue, slot].isInFlight && isLost(slots[queue, slot].request) {
+      for slot in 0..<slots.slots where slots[queue, slot].isInFlight && begins(slots[queue, slot].request) {
         requests[slots[queue, slot].request].parts -= 1
         slots.release(queue: queue, slot: slot)
       }
     }
     var count = 0
-    for index in 0..<Int32(requests.capacity) where isLost(index) {
+    for index in 0..<Int32(requests.capacity) where begins(index) {
       requests[index].issued = 0
       requests[index].isFlushing = false
       // One that is pending is in that list already.
@@ -53,11 +58,20 @@ extension Dispatcher {
   }
 
   /// Whether a loss of power takes what was done of a request that is not answered yet.
-  private func isLost(_ index: Int32) -> Bool {
-    let request = requests[index]
-    return (request.state == .pending || request.state == .active) && request.issued > 0 && request.error == 0
-      && request.isChange && !request.flags.contains(.forceUnitAccess)
+  private func isLost(_ request: Request) -> Bool {
+    request.isChange && !request.flags.contains(.forceUnitAccess)
       && limits(request.unit).features.contains(.volatileCache)
+  }
+
+  /// What was to be forced to the medium is, by a flush, where there is a cache: the unit can no longer do it itself.
+  func flushInstead(unit: Int) {
+    for index in 0..<Int32(requests.capacity) where Int(requests[index].unit) == unit {
+      guard [.pending, .active, .blocked, .receiving].contains(requests[index].state),
+        requests[index].flags.contains(.forceUnitAccess)
+      else { continue }
+      requests[index].flags.remove(.forceUnitAccess)
+      requests[index].flushAfter = limits(requests[index].unit).features.contains(.volatileCache)
+    }
   }
 
   /// A request is done: counts what a loss of power could take.

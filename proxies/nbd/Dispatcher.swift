@@ -22,6 +22,14 @@ struct UnitLimits {
   }
 }
 
+extension UnitLimits {
+  /// Whether a driver with these can be given what was cut for one with those of `other`.
+  func permits(_ other: UnitLimits) -> Bool {
+    maximumTransfer >= other.maximumTransfer && maximumBare >= other.maximumBare
+      && (features.contains(.forceUnitAccess) || !other.features.contains(.forceUnitAccess))
+  }
+}
+
 /// Turns requests into parts for the driver, and the driver's completions into finished requests. It outlives drivers:
 /// what one has not done is given to the next.
 ///
@@ -77,7 +85,14 @@ final class Dispatcher {
 
   func attach(to host: any ProxyHost) { self.host = host }
 
-  func setUnit(_ index: Int, _ limits: UnitLimits) { units[index] = limits }
+  /// A driver's limits, before it starts. Where they are less than those of the one before it, what is under way is cut anew.
+  func setUnit(_ index: Int, _ limits: UnitLimits) {
+    let old = units[index]
+    units[index] = limits
+    guard !limits.permits(old) else { return }
+    if !limits.features.contains(.forceUnitAccess) { flushInstead(unit: index) }
+    beginAnew { Int($0.unit) == index }
+  }
   func limits(_ unit: UInt16) -> UnitLimits { units[Int(unit)] }
 
   // MARK: Drivers

@@ -3,10 +3,13 @@ import Protocol
 
 /// The units of a device, as one driver after the other announces them.
 ///
-/// The first driver says what there is. A later one must say the same, or something that an open outlet can live with:
-/// a larger size, another cache. Anything else is another device, or a driver that lies.
+/// The first driver says what there is, and outlets are opened for that. A later one must say the same, or something that an
+/// open outlet can live with: a larger size, another cache, other transfers. Anything else is another device, or a driver
+/// that lies. What a driver says beyond the first one's word binds nobody after it.
 struct UnitTable {
-  /// What the drivers before have agreed on; empty before the first is complete.
+  /// The first driver's; empty before it is complete.
+  private(set) var opened: [BlockUnit] = []
+  /// The present or last driver's.
   private(set) var current: [BlockUnit] = []
   private var announced: [BlockUnit] = []
 
@@ -20,7 +23,7 @@ struct UnitTable {
     guard !announced.contains(where: { $0.identifier == unit.identifier }) else {
       throw ProxyRefusal(.unitInvalid, "two units with identifier \(unit.identifier)")
     }
-    if Int(unit.index) < current.count, let change = Self.change(from: current[Int(unit.index)], to: unit) {
+    if Int(unit.index) < opened.count, let change = Self.change(from: opened[Int(unit.index)], to: unit) {
       throw ProxyRefusal(.geometryChanged, "unit \(unit.index): \(change)")
     }
     announced.append(unit)
@@ -28,14 +31,15 @@ struct UnitTable {
 
   mutating func complete() throws(ProxyRefusal) {
     guard !announced.isEmpty else { throw ProxyRefusal(.unitInvalid, "ready without a unit") }
-    guard announced.count >= current.count else {
-      throw ProxyRefusal(.geometryChanged, "\(announced.count) units, there were \(current.count)")
+    guard announced.count >= opened.count else {
+      throw ProxyRefusal(.geometryChanged, "\(announced.count) units, there were \(opened.count)")
     }
-    for (old, new) in zip(current, announced) where new.blocks > old.blocks {
-      Log.info("unit \(new.index) has grown from \(old.size) to \(new.size) bytes")
+    for (old, new) in zip(current, announced) where new.blocks != old.blocks {
+      Log.info("unit \(new.index) has \(new.size) bytes now, it had \(old.size)")
     }
-    // Outlets were opened for the first driver's units; more are not offered before the broker starts anew.
-    current = current.isEmpty ? announced : Array(announced.prefix(current.count))
+    if opened.isEmpty { opened = announced }
+    // More units are not offered before the broker starts anew.
+    current = Array(announced.prefix(opened.count))
   }
 
   /// What an open outlet cannot live with, or nil.
@@ -45,10 +49,6 @@ struct UnitTable {
     }
     if new.blockSize != old.blockSize { return "block size \(new.blockSize), was \(old.blockSize)" }
     if new.blocks < old.blocks { return "\(new.blocks) blocks, were \(old.blocks)" }
-    // Parts in flight have been cut to the old size.
-    if new.maximumTransfer < old.maximumTransfer {
-      return "maximum transfer \(new.maximumTransfer), was \(old.maximumTransfer)"
-    }
     let promised = old.features.intersection([.forceUnitAccess, .discard, .writeZeroes])
     if !new.features.isSuperset(of: promised) { return "lost a feature" }
     if new.features.contains(.readOnly), !old.features.contains(.readOnly) { return "has become read-only" }

@@ -176,6 +176,55 @@ import Testing
     expectNothingLeft(rig, connections: 2)
   }
 
+  /// A byte now and then does not keep what others wait for.
+  @Test(arguments: [false, true]) func dripsWithAllTheMemory(writing: Bool) throws {
+    let rig = try Rig(payloadSize: 1 << 20)
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    let length = 1 << 19
+    if writing {
+      client.send(TestClient.request(NBD.Command.write, cookie: 1, length: length))
+    } else {
+      for number in 0..<16 { client.read(UInt64(number), 0, length) }
+    }
+    try rig.settle()
+    other.read(1, 0, length)
+    var beats = 0
+    while rig.proxy.server.connections.count == 2, beats < 100 {
+      if writing { client.send([0]) } else { _ = client.receive(1) }
+      try rig.settle()
+      rig.proxy.tick()
+      beats += 1
+    }
+    #expect(beats < 30, "it was thrown out")
+    try rig.settle()
+    var bytes: [UInt8] = []
+    while let piece = other.receive(), !piece.isEmpty {
+      bytes += piece
+      try rig.settle()
+    }
+    #expect(try TestReply.parse(bytes, lengths: [1: length]).map(\.cookie) == [1])
+  }
+
+  /// One that goes on reading, and is as slow as may be, keeps its connection though others wait.
+  @Test func slowButReading() throws {
+    let rig = try Rig(payloadSize: 1 << 20)
+    try rig.startDriver()
+    let (client, other) = (try rig.client(), try rig.client())
+    let length = 1 << 19
+    for number in 0..<4 { client.read(UInt64(number), 0, length) }
+    try rig.settle()
+    other.read(1, 0, length)
+    var bytes = 0
+    for _ in 0..<60 {
+      bytes += client.receive(1 << 16)?.count ?? 0
+      try rig.settle()
+      rig.proxy.tick()
+    }
+    #expect(rig.proxy.server.connections.count == 2)
+    #expect(bytes == 4 * (length + NBD.simpleReplySize))
+  }
+
   /// As many as there can be ask for more than they read, or announce more than they send; one more is served at once.
   @Test func everybodyElseStalls() throws {
     let rig = try Rig(payloadSize: 8 << 20)

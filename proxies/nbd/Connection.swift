@@ -73,6 +73,9 @@ struct Connection {
   var sent = 0
   /// The server's clock at the last byte in or out.
   var lastProgress: UInt32 = 0
+  /// A heartbeat, and the bytes in or out since then.
+  var windowStart: UInt32 = 0
+  var windowBytes = 0
   /// The server's clock when it came.
   var since: UInt32 = 0
 }

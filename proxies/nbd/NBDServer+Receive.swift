@@ -25,7 +25,7 @@ extension NBDServer {
         if got != -Int(EAGAIN) && got != -Int(EINTR) { ended(index) }
         return
       }
-      connections[index].lastProgress = clock
+      progressed(index, got)
       arrived(index, got)
       // Fewer bytes than there was room for: the socket is empty, and asking again would only be told so.
       if got < wanted { left = 0 }

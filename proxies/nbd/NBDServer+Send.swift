@@ -24,7 +24,7 @@ extension NBDServer {
       let count = gather(index)
       let sent = bh_send_parts(connections[index].file, sendParts.parts, count)
       if sent < 0 { return sendFailed(index, -sent) }
-      connections[index].lastProgress = clock
+      progressed(index, Int(sent))
       retire(index, sent)
     }
   }

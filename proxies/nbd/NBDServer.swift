@@ -129,7 +129,7 @@ final class NBDServer {
   func addClient(_ file: Int32) -> Bool {
     for index in 0..<Int32(connections.capacity) where connections[index].phase != .free {
       var state = pollfd(fd: connections[index].file, events: 0, revents: 0)
-      if !connections[index].hasHungUp, poll(&state, 1, 0) > 0 { serve(index, state.revents) }
+      if !connections[index].hasHungUp, bh_ppoll(&state, 1, 0) > 0 { serve(index, state.revents) }
     }
     guard let index = add(file) else { return false }
     connections[index].phase = .negotiating
@@ -324,7 +324,8 @@ final class NBDServer {
       let isStill = clock &- connection.lastProgress >= stallLimit
       // One that waits for its turn cannot help it; one that neither reads nor finishes its sentence can.
       let holds = connection.isSendBlocked || connection.receiving >= 0
-      if isStill, holds, isAnyWaiting(besides: index) {
+      let isSlow = isTooSlow(index, holds: holds)
+      if holds, isStill || isSlow, isAnyWaiting(besides: index) {
         Log.warning("client \(index) stalls while others wait for memory: hanging up")
         close(index)
       } else if connection.isNegotiating, isStill || clock &- connection.since >= 3 * stallLimit {
@@ -332,6 +333,24 @@ final class NBDServer {
         close(index)
       }
     }
+  }
+
+  /// Whether a client that holds more than its share has moved too little of it, in the time after which one that is silent
+  /// stalls, to come to an end in three times that. A byte now and then is no progress.
+  private func isTooSlow(_ index: Int32, holds: Bool) -> Bool {
+    let connection = connections[index]
+    let isOver = clock &- connection.windowStart >= stallLimit
+    guard !holds || isOver else { return false }
+    connections[index].windowStart = clock
+    connections[index].windowBytes = 0
+    return holds && connection.held > share && connection.windowBytes < connection.held / 3
+  }
+
+  /// A client has sent or taken bytes.
+  @inline(__always)
+  func progressed(_ index: Int32, _ bytes: Int) {
+    connections[index].lastProgress = clock
+    connections[index].windowBytes += bytes
   }
 
   /// Ends all connections, after one attempt to send what there is to say.

@@ -2,18 +2,27 @@ import Glibc
 import Platform
 import Protocol
 
-/// What happens once in each heartbeat interval while a driver serves, and at no other time: an idle broker is woken by
-/// nothing else.
+/// What happens once in each heartbeat interval: an idle broker is woken by nothing else.
 extension BrokerSession {
   func beginHeartbeat(_ driver: DriverSession) {
-    if let timer = driver.timer { loop.remove(timer) }
-    let interval = Nanoseconds(configuration.heartbeatInterval) * 1_000_000
-    driver.timer = loop.after(interval, every: interval) { [unowned self] in self.beat() }
+    for timer in [driver.timer, driver.watchTimer] { if let timer { loop.remove(timer) } }
+    driver.watchTimer = nil
+    driver.timer = loop.after(heartbeatInterval, every: heartbeatInterval) { [unowned self] in self.beat() }
+  }
+
+  private var heartbeatInterval: Nanoseconds { Nanoseconds(configuration.heartbeatInterval) * 1_000_000 }
+
+  /// A driver has the device from its first instruction on, and until it is cut off.
+  func beginWatch(_ driver: DriverSession) {
+    driver.watchTimer = loop.after(heartbeatInterval, every: heartbeatInterval) { [unowned self] in
+      self.watchInterrupts()
+    }
   }
 
   func endHeartbeat(_ driver: DriverSession) {
     if let timer = driver.timer { loop.remove(timer) }
     driver.timer = nil
+    if driver.watchTimer == nil { beginWatch(driver) }
     listen(to: driver, true)
   }
 

@@ -109,6 +109,7 @@ public final class BrokerSession: ProxyHost {
       Log.error("driver \(generation) was not ready within \(self.configuration.startTimeout) ms")
       self.lose(.startTimeout)
     }
+    beginWatch(driver)
     Log.info("driver \(generation) attached: \(files.count) files, \(device.vectors) \(device.interruptKind) vectors")
   }
 
@@ -145,9 +146,10 @@ public final class BrokerSession: ProxyHost {
 
   /// Neither its socket nor its timers matter any more.
   private func ignore(_ driver: DriverSession) {
-    for token in [driver.socketToken, driver.timer] { if let token { loop.remove(token) } }
+    for token in [driver.socketToken, driver.timer, driver.watchTimer] { if let token { loop.remove(token) } }
     driver.socketToken = nil
     driver.timer = nil
+    driver.watchTimer = nil
   }
 
   // MARK: The end

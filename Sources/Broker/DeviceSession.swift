@@ -104,15 +104,29 @@ final class DeviceSession {
   }
 
   /// Takes the device from a driver whose process is gone. The memory of `world` may be freed afterwards.
-  /// - Throws: `-unmap` of the backing: the memory must not be freed, and the broker must leave so that the kernel takes all down.
+  /// - Throws: `-unmap` of the backing: the memory must not be freed, and the broker must leave so that the kernel takes all down;
+  ///   `-reset` where the device could not be reset: the next broker tries again, before anybody gets the device.
   func quiesce(_ world: DriverWorld) throws(Failure) {
     cutOff()
     do throws(Failure) { try backing.disableInterrupts(interruptKind) } catch {
       Log.warning("unwiring interrupts: \(error)")
     }
-    do throws(Failure) { try reset() } catch { Log.warning("\(error)") }
+    var failure: Failure?
+    do throws(Failure) { try reset() } catch {
+      Log.warning("\(error)")
+      failure = error
+    }
     try backing.unmapArena(iova: AddressMap.arena)
     withExtendedLifetime(world) {}
+    // It may still have the queues of the driver that is gone, whose addresses are the next one's: nobody gets it as it is.
+    // One that is not there has nothing.
+    if let failure, isThere { throw failure }
+  }
+
+  /// All ones is what nobody answers.
+  private var isThere: Bool {
+    guard let vendor = try? backing.readConfig(offset: 0x00, width: .word) else { return false }
+    return vendor & 0xFFFF != 0xFFFF
   }
 
   /// Without a reset of its own the device keeps the state that the last driver left; bus master off and the next

@@ -15,6 +15,8 @@ final class DriverSession {
   var socketToken: EventLoop.Token?
   /// The start timeout at first, the heartbeat later.
   var timer: EventLoop.Token?
+  /// Looks for storms where there is no heartbeat to do so: before it serves, and while it stops.
+  var watchTimer: EventLoop.Token?
   /// Whether the control socket is read as soon as there is something (see ``BrokerSession/beat()``).
   var isListening = true
   var heardMore = false

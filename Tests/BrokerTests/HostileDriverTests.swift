@@ -141,6 +141,40 @@ import VFIO
     #expect(try rig.events() == [.quiesced])
   }
 
+  /// What the last driver left in it must not meet the next one's memory.
+  @Test func aDeviceThatCannotBeResetGoesToNobody() throws {
+    let backing = FakeBacking()
+    let rig = try SessionRig(backing: backing)
+    try rig.serve()
+    backing.failures["reset"] = Failure("vfio-reset", "reset it", errno: EAGAIN)
+    try rig.command(.driverGone)
+    #expect(backing.operations.contains("unmap 10000000"))
+    let events = try rig.events()
+    #expect(!events.contains(.quiesced))
+    #expect(rig.session.exitStatus == 1, "the next broker tries again: \(events)")
+  }
+
+  /// A driver has its device before it is ready, too, and while it is asked to stop.
+  @Test(arguments: [false, true]) func aStormOfADriverThatDoesNotServe(stopping: Bool) throws {
+    let counts = Storm()
+    let rig = try SessionRig(heartbeatInterval: 2, interrupts: counts, interruptLimit: 1000)
+    if stopping {
+      try rig.serve()
+      try rig.command(.stopDriver)
+    } else {
+      try rig.attach()
+    }
+    _ = try rig.events()
+    counts.isOn = true
+    var found = false
+    try rig.wait {
+      found = try rig.events().contains { if case .violation(.interruptStorm, _, _) = $0 { true } else { false } }
+      return found
+    }
+    #expect(found)
+    #expect(rig.backing.operations.contains("switch-off 0"), "\(rig.backing.operations)")
+  }
+
   /// Memory that the device may still reach is never freed: the broker leaves, and the kernel takes all down.
   @Test func anArenaThatCannotBeUnmapped() throws {
     let backing = FakeBacking()
@@ -174,5 +208,16 @@ import VFIO
     let rig = try SessionRig(backing: withMSI)
     try rig.attach()
     #expect(rig.grant?.fileNumbers.filter { (16..<64).contains($0) } == [16])
+  }
+}
+
+/// Interrupts without end at the first vector.
+private final class Storm: InterruptCounts {
+  var isOn = false
+  private var count: UInt64 = 0
+
+  func read() -> [UInt64] {
+    if isOn { count += 1_000_000_000 }
+    return [count, 0]
   }
 }

@@ -67,7 +67,7 @@ final class SessionRig {
   init(
     backing: FakeBacking = FakeBacking(), other: (EventLoop) throws -> (any DeviceBacking)? = { _ in nil },
     heartbeatInterval: UInt32 = 60_000, heartbeatTimeout: UInt32 = 60_000,
-    startTimeout: UInt32 = 60_000, bars: UInt8 = 1
+    startTimeout: UInt32 = 60_000, bars: UInt8 = 1, interrupts: (any InterruptCounts)? = nil, interruptLimit: UInt32 = 0
   ) throws {
     self.backing = backing
     let ends = try PacketSocket.pair()
@@ -76,10 +76,10 @@ final class SessionRig {
       address: "0000:01:00.0", group: 1, deviceClass: .block, uid: 1000, bars: bars, interrupts: 2, queues: 2,
       queueSize: 16, arenaSize: 65536, payloadSize: 1 << 20, mapsPayload: false, readOnly: false, unitLimit: 1,
       kernelConnections: 0, heartbeatInterval: heartbeatInterval, heartbeatTimeout: heartbeatTimeout,
-      startTimeout: startTimeout, spinMicroseconds: 0, interruptLimit: 0)
+      startTimeout: startTimeout, spinMicroseconds: 0, interruptLimit: interruptLimit)
     session = try BrokerSession(
       configuration, backing: other(loop) ?? backing, payloadFile: nil, proxy: proxy,
-      link: SupervisorLink(socket: ends.1, loop: loop), loop: loop, interrupts: nil)
+      link: SupervisorLink(socket: ends.1, loop: loop), loop: loop, interrupts: interrupts)
     session.start()
     driverSockets = [ends.0, ends.1]
   }

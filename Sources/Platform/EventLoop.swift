@@ -55,7 +55,8 @@ public final class EventLoop {
   /// When ``timerFile`` expires; `.max` where it is not set.
   private var expiry: Nanoseconds = .max
   private var hasExpired = false
-  private var changed = false
+  /// The source whose handler runs.
+  private var dispatched = 0
   /// How often the loop slept and was woken.
   public private(set) var wakeups: UInt64 = 0
 
@@ -78,7 +79,6 @@ public final class EventLoop {
     let token = makeToken()
     polled.append(pollfd(fd: file, events: Int16(events), revents: 0))
     sources.append(Source(token: token.value, events: Int16(events), handler: .passRetained(Handler(handler))))
-    changed = true
     return token
   }
 
@@ -106,7 +106,8 @@ public final class EventLoop {
     if let index = sources.firstIndex(where: { $0.token == token.value }) {
       retired.append(sources.remove(at: index).handler)
       polled.remove(at: index)
-      changed = true
+      // What is behind it moves up, under the loop that may be on its way through the list.
+      if index <= dispatched { dispatched -= 1 }
     }
     timers.removeAll { $0.token == token.value }
   }
@@ -165,17 +166,16 @@ public final class EventLoop {
 
   private func dispatch(_ ready: Int32) {
     var left = ready
-    changed = false
-    var index = 0
-    while left > 0, index < polled.count {
-      let events = polled[index].revents
+    dispatched = 0
+    // All of them in each round, whoever comes or goes: those at the end of the list would not have a turn otherwise while
+    // somebody at its beginning does nothing but come and go.
+    while left > 0, dispatched < polled.count {
+      let events = polled[dispatched].revents
       if events != 0 {
         left -= 1
-        sources[index].handler._withUnsafeGuaranteedRef { $0.body(events) }
-        // The list moved under us: what is still ready is reported again by the next round.
-        if changed { return }
+        sources[dispatched].handler._withUnsafeGuaranteedRef { $0.body(events) }
       }
-      index += 1
+      dispatched += 1
     }
   }
 

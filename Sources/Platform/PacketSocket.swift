@@ -46,7 +46,11 @@ public enum PacketSocket {
     default: break
     }
     try checked(got, "control-receive", "receive a control message")
-    if got == 0 { return .closed }
+    // A message of no bytes looks the same, but can carry files.
+    guard got > 0 else {
+      files.prefix(count).forEach(Descriptor.close)
+      return .closed
+    }
     return .message(length: got, files: Array(files.prefix(count)))
   }
 }

@@ -59,6 +59,20 @@ import Testing
     #expect(openFiles() == before)
   }
 
+  /// A message of no bytes is the end of the conversation; what came with it is not kept.
+  @Test func aMessageOfNothingKeepsNoFiles() throws {
+    let (left, right) = try PacketSocket.pair()
+    defer {
+      close(left)
+      close(right)
+    }
+    let event = try EventDescriptor.make()
+    let before = openFiles()
+    try [UInt8]().withUnsafeBytes { try PacketSocket.send($0, files: [event.number], to: left) }
+    guard case .closed = try receive(right, room: 512) else { throw Failure("test", "closed") }
+    #expect(openFiles() == before)
+  }
+
   @Test func sendingToNobodyIsAnErrorNotASignal() throws {
     let (left, right) = try PacketSocket.pair()
     close(right)
@@ -113,6 +127,50 @@ import Testing
     try loop.turn(waiting: 0)
     try loop.turn(waiting: 0)
     #expect(calls == 1)
+  }
+
+  /// Who comes and goes in each round does not take the turn of those behind.
+  @Test func everybodyHasATurnInEachRound() throws {
+    let loop = EventLoop()
+    let first = try EventDescriptor.make()
+    let last = try EventDescriptor.make()
+    EventDescriptor.signal(first.number)
+    EventDescriptor.signal(last.number)
+    var log: [String] = []
+    var restless: EventLoop.Token?
+    func comeAndGo() {
+      restless = loop.watch(first.number) { _ in
+        log.append("restless")
+        if let restless { loop.remove(restless) }
+        comeAndGo()
+      }
+    }
+    comeAndGo()
+    loop.watch(last.number) { _ in log.append("last") }
+    try loop.turn(waiting: 0)
+    #expect(log == ["restless", "last"])
+    try loop.turn(waiting: 0)
+    #expect(log.sorted() == ["last", "last", "restless", "restless"])
+  }
+
+  /// Removed before it had its turn: it has none, and nobody else loses theirs.
+  @Test func aHandlerMayRemoveWhatIsBeforeAndBehindIt() throws {
+    let loop = EventLoop()
+    let event = try EventDescriptor.make()
+    EventDescriptor.signal(event.number)
+    let files = (0..<5).map { _ in dup(event.number) }
+    defer { for file in files { close(file) } }
+    var log: [Int] = []
+    var tokens: [EventLoop.Token] = []
+    for (number, event) in files.enumerated() {
+      tokens.append(
+        loop.watch(event) { _ in
+          log.append(number)
+          if number == 2 { for gone in [0, 2, 3] { loop.remove(tokens[gone]) } }
+        })
+    }
+    try loop.turn(waiting: 0)
+    #expect(log == [0, 1, 2, 4])
   }
 
   @Test func aRepeatingTimerDoesNotCatchUp() throws {

@@ -34,6 +34,8 @@ final class FakeAdapter: FakeNetworkDevice {
   var isGone = false
   var resetNeverEnds = false
   var masterNeverEnds = false
+  /// What reads of EECD say one after the other, and its last value from then on: NVM present (8), loaded (9).
+  var nvmControls: [UInt32] = [1 << 8 | 1 << 9]
   var isLinkUp = true
   /// Sends nothing.
   var isStuck = false
@@ -97,6 +99,7 @@ final class FakeAdapter: FakeNetworkDevice {
     case 0x0008:
       let isMaster = masterNeverEnds || registers[0x0000]! & 4 == 0
       return UInt64((isLinkUp ? 0x83 : 0x01) | (isMaster ? 1 << 19 : 0) as UInt32)
+    case 0x0010: return UInt64(nvmControls.count > 1 ? nvmControls.removeFirst() : nvmControls[0])
     case 0x00C0:
       // As QEMU's does with MSI-X: a read clears nothing, as long as something is unmasked.
       defer { if registers[0x00D0] ?? 0 == 0 { causes = 0 } }

@@ -10,6 +10,7 @@ import Testing
 
   static let table: [(String, Register<UInt32>, Int)] = [
     ("CTRL", R.control, 0x00000), ("STATUS", R.status, 0x00008), ("EERD", R.nvmRead, 0x00014),
+    ("EECD", R.nvmControl, 0x00010),
     ("CTRL_EXT", R.extendedControl, 0x00018), ("MDIC", R.phyAccess, 0x00020),
     ("FCAL", R.flowControlAddressLow, 0x00028), ("FCAH", R.flowControlAddressHigh, 0x0002C),
     ("FCT", R.flowControlType, 0x00030), ("EXTCNF_CTRL", R.extendedConfiguration, 0x00F00),

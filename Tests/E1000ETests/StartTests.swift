@@ -78,6 +78,14 @@ import Testing
     #expect(Bench.code { try bench.start() } == .timeout)
   }
 
+  /// What is written while the registers are loaded is overwritten.
+  @Test func waitsForTheNVM() throws {
+    let bench = try Bench { $0.nvmControls = [1 << 8, 1 << 8, 1 << 8 | 1 << 9] }.start()
+    #expect(bench.fake.nvmControls.count == 1)
+    let never = try Bench { $0.nvmControls = [1 << 8] }
+    #expect(Bench.code { try never.start() } == .timeout)
+  }
+
   @Test func resetsThoughRequestsGoOn() throws {
     let bench = try Bench { $0.masterNeverEnds = true }.start()
     #expect(bench.fake.resets == 1)

@@ -5,7 +5,18 @@ import Testing
 
 /// Frames of the outlet, through the driver, to the wire.
 @Suite struct TransmitTests {
-  @Test(arguments: [14, 60, 1514, 1518, 9014]) func sendsAsGiven(length: Int) throws {
+  /// The controller pads what has 17 bytes. What it is given in place of fewer is not what was in the buffer before.
+  @Test(arguments: [14, 15, 16, 17]) func fillsUpWhatIsTooShortToBePadded(length: Int) throws {
+    let bench = try Bench(queueSize: 64).start()
+    for round in 0..<200 {
+      let frame = Sample.frame(round % 2 == 0 ? 1514 : length, seed: round)
+      try bench.give(frame)
+      try bench.run()
+      #expect(bench.fake.wire.last == frame + [UInt8](repeating: 0, count: max(0, 17 - frame.count)))
+    }
+  }
+
+  @Test(arguments: [17, 60, 1514, 1518, 9014]) func sendsAsGiven(length: Int) throws {
     let bench = try Bench().start(mtu: 9000)
     let frame = Sample.frame(length, seed: length)
     try bench.give(frame)

@@ -9,6 +9,9 @@ struct Adapter {
   /// EITR of the other causes: a millisecond, in units of 256 ns.
   private static let otherThrottle: UInt32 = 4000
 
+  /// What the PHY's set-up takes after the load from NVM, in nanoseconds; there is no bit for its end. As long as Linux waits.
+  private static let phySetUp: Nanoseconds = 25_000_000
+
   /// Interrupt vectors: receive, transmit and other causes. They fall together where there are fewer than three.
   let vectors: Int
 
@@ -63,6 +66,12 @@ struct Adapter {
       _ = try status()
       return bar.read(AdapterRegister.control) & Control.reset == 0
     }
+    // The registers, too, are loaded from NVM, and then the PHY is set up: what is written meanwhile would be overwritten.
+    try device.wait(step: "load from NVM (EECD.Auto_RD = 1)", deadline: 100_000_000) { () throws(DriverFailure) in
+      _ = try status()
+      return bar.read(AdapterRegister.nvmControl) & NVMControl.isLoaded != 0
+    }
+    try device.sleep(Self.phySetUp)
     releasePHY()
     bar.write(AdapterRegister.interruptMaskClear, Cause.all)
     _ = bar.read(AdapterRegister.interruptCause)
@@ -120,10 +129,15 @@ struct Adapter {
   func enableLinkInterrupt() { bar.write(AdapterRegister.interruptMaskSet, Cause.other | Cause.otherCauses) }
 
   /// What comes next of these causes of ``Cause/queues`` interrupts. What was found by polling does not.
+  ///
+  /// Writes are posted, and one that is under way takes the cause of a frame away that has come meanwhile: what the driver
+  /// looks at next would be from before, and nobody would wake it. The answer to a read comes after both writes, and after
+  /// every descriptor that was written before them (PCI Express 4.0 section 2.4.1).
   @inline(__always)
   func armQueueInterrupts(_ causes: UInt32) {
     bar.write(AdapterRegister.interruptCause, Cause.queues)
     bar.write(AdapterRegister.interruptMaskSet, causes)
+    _ = bar.read(AdapterRegister.status)
   }
 
   /// Takes the causes that are not a queue's. The controller clears them when they are read, QEMU's does not: they are

@@ -80,6 +80,14 @@ struct OutboundFrame {
     return try segmentation(kind, start: start, size: Int(places & 0xFFFF), largest: largest)
   }
 
+  /// Its length, with zeroes behind it where it is shorter than `least`. A buffer has room for that.
+  @inline(__always)
+  func padded(to least: Int) -> Int {
+    guard length < least else { return length }
+    for place in length..<least { bytes.storeBytes(of: 0, toByteOffset: place, as: UInt8.self) }
+    return least
+  }
+
   @inline(__always)
   private func checksum(_ start: Int, _ offset: Int) throws(OutboundRefusal) -> Offload {
     let place = start + offset

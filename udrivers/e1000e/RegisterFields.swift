@@ -146,6 +146,9 @@ enum DescriptorControl {
 /// RAH, datasheet 10.2.5.
 enum ReceiveAddress { static let valid: UInt32 = 1 << 31 }
 
+/// EECD, datasheet 10.2.2: the registers were loaded from NVM after a reset (Auto_RD).
+enum NVMControl { static let isLoaded: UInt32 = 1 << 9 }
+
 /// EERD, datasheet 10.2.2: start, done, word address in bits 15:2, data in bits 31:16.
 enum NVMRead {
   static let start: UInt32 = 1

@@ -9,6 +9,8 @@ public enum AdapterRegister {
   public static let control = Register<UInt32>(0x0000)
   /// STATUS, device status.
   public static let status = Register<UInt32>(0x0008)
+  /// EECD, NVM control.
+  public static let nvmControl = Register<UInt32>(0x0010)
   /// EERD, NVM read.
   public static let nvmRead = Register<UInt32>(0x0014)
   /// CTRL_EXT, extended device control.

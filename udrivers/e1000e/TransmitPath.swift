@@ -8,6 +8,8 @@ struct TransmitPath: ~Copyable {
   private let reserve: Int
   /// Bytes of the largest frame on the wire, without its check sequence.
   private let largest: Int
+  /// Bytes of the shortest frame that the controller pads (TCTL.PSP). Fewer are not in its datasheet; Linux gives it no less.
+  private static let shortest = 17
   /// Frames are sent; otherwise they are dropped, since the interface is down.
   var isOpen = false
   /// Runs while there are frames to be sent.
@@ -59,7 +61,9 @@ struct TransmitPath: ~Copyable {
       guard isOpen else { return offer(completion.head, queue) }
       let frame = OutboundFrame(bytes: buffers.frame(completion.head), length: length)
       let offload = try frame.plan(largest: largest)
-      ring.push(completion.head, address: buffers.frameAddress(completion.head), length: length, offload)
+      ring.push(
+        completion.head, address: buffers.frameAddress(completion.head), length: frame.padded(to: Self.shortest),
+        offload)
     } catch { refuse(completion, error, queue) }
   }
 

@@ -13,6 +13,7 @@ import Virtqueue
 public final class TAPProxy: Proxy {
   /// Counts that one driver may owe; the supervisor asks again.
   private static let countLimit = 4
+  private var ticks: UInt32 = 0
 
   public let queueLayout: SlottedQueueLayout
   private let loop: EventLoop
@@ -189,7 +190,12 @@ public final class TAPProxy: Proxy {
     if !owesSettings { state.wasTold(settings) }
   }
 
+  /// Heartbeats between two counts: counters of 32 bits, such as a NIC's, are read before they are full, if nobody else asks.
+  private static let countInterval: UInt32 = 256
+
   public func tick() {
+    ticks &+= 1
+    if ticks % Self.countInterval == 0 { askForCounts() }
     if owesSettings, isServing { tellSettings() }
     if isServing, let detail = vhost?.stuck() { host?.violated(.frameInvalid, detail) }
   }
@@ -202,6 +208,10 @@ public final class TAPProxy: Proxy {
     counters.bytesIn += own.bytesIn
     counters.framesRefused += own.refused
     counters.framesTaken = UInt64(vhost?.taken ?? 0)
+    askForCounts()
+  }
+
+  private func askForCounts() {
     if state.countsAsked < Self.countLimit, host?.tellDriver(.networkCount) == true { state.wasAsked() }
   }
 

@@ -142,6 +142,14 @@ final class NetworkInterface {
     Failure("link-lookup", "find \(name) again", errno: ENODEV)
   }
 
+  /// Whether the interface of a record is where it was made, whatever it is called.
+  /// - Throws: as ``stranger(for:record:)``.
+  static func isThere(_ record: StateRecord.Interface) throws(Failure) -> Bool {
+    if record.namespace != nil, (try? open(record.namespace)) == nil { return false }
+    let control = try LinkControl(namespace: try open(record.namespace))
+    return try control.link(index: record.index).map { record.fits($0) } ?? false
+  }
+
   /// Deletes the interface of a record; nothing to do where it is gone, or somebody else's by now.
   static func delete(_ record: StateRecord.Interface) throws(Failure) {
     if record.namespace != nil, (try? open(record.namespace)) == nil { return }

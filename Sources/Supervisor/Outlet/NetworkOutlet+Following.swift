@@ -72,6 +72,7 @@ extension NetworkOutlet {
       try interface.follow()
       try follow()
       sayWhereItIs(interface)
+      recordReturn(interface)
       return changed([])
     } catch {
       session.log.debug("not moved: \(error)")
@@ -89,6 +90,14 @@ extension NetworkOutlet {
     session.record.interface = nil
     try? session.host.state.save(session.record)
     session.endBroker(because: "the interface \(name) was deleted")
+  }
+
+  /// It is back, perhaps with another number and name: the next supervisor looks for it by them.
+  private func recordReturn(_ interface: NetworkInterface) {
+    guard !interface.isMoved, let link = monitor?.link, var record = session.record.interface else { return }
+    (record.index, record.name, record.alias) = (interface.index, link.name, link.alias)
+    session.record.interface = record
+    do throws(Failure) { try session.host.state.save(session.record) } catch { session.report(error) }
   }
 
   // MARK: Settings

@@ -82,6 +82,12 @@ final class NetworkOutlet: DeviceOutlet {
     let wish = try wish()
     let former = formerInterface()
     formerAddress = former?.address ?? formerAddress
+    // Ours goes by another name now, and what is called like it is not in its way.
+    if let record = session.record.interface, record.configuredName == wish.name.description,
+      record.namespace == wish.namespace, try NetworkInterface.isThere(record)
+    {
+      return []
+    }
     guard let stranger = try NetworkInterface.stranger(for: wish, record: session.record.interface) else { return [] }
     // The one of the NIC's own driver is about to go.
     if wish.namespace == nil, stranger.name == former?.name { return [] }

@@ -21,8 +21,18 @@ struct InterfaceUse {
             code: "interface-enslaved", message: "\(name) of \(device.summary) belongs to \(master)",
             hint: "ip link set \(name) nomaster, then try again", overridable: true))
       }
+      let isUp = (tree.number("class/net/\(name)/flags") ?? 0) & InterfaceUse.up != 0
       let addresses = probe.addresses(ofInterface: name)
-      if (tree.number("class/net/\(name)/flags") ?? 0) & InterfaceUse.up != 0, !addresses.isEmpty {
+      // VLANs, macvlans and the like, whose addresses are their own, perhaps in another namespace.
+      let uppers = tree.names("class/net/\(name)").filter { $0.hasPrefix("upper_") }.map { String($0.dropFirst(6)) }
+      if isUp, found.isEmpty, addresses.isEmpty, !uppers.isEmpty {
+        found.append(
+          Refusal(
+            code: "interface-in-use",
+            message: "\(name) of \(device.summary) is up, and carries \(uppers.sorted().joined(separator: ", "))",
+            hint: "ip link set \(name) down, then try again", overridable: true))
+      }
+      if isUp, !addresses.isEmpty {
         found.append(
           Refusal(
             code: "interface-in-use",

@@ -107,6 +107,15 @@ import Testing
     fake.link("sys/class/net/eth0", to: path)
   }
 
+  /// Its addresses are those of what is on it.
+  @Test(arguments: [true, false]) func anInterfaceThatCarriesOthers(isUp: Bool) throws {
+    addInterface(flags: isUp ? "0x1003\n" : "0x1002\n")
+    fake.makeDirectory("sys/devices/pci0000:00/0000:01:00.0/net/eth0/upper_eth0.100")
+    let found = try refusals(FakeProbe(addresses: [:]))
+    #expect(found.map(\.code) == (isUp ? ["interface-in-use"] : []))
+    #expect(found.allSatisfy { $0.message.contains("is up, and carries eth0.100") })
+  }
+
   @Test func anInterfaceInUse() throws {
     addInterface(flags: "0x1003\n")
     let probe = FakeProbe(addresses: ["eth0": ["192.0.2.7"]])

@@ -56,6 +56,23 @@ import Testing
         "/dev/nbd3 is mounted on /mnt", "/dev/nbd3 is in use as swap space", "/dev/nbd3p1 is part of /dev/dm-0",
       ])
     #expect(OutletUse(proc: "\(root)/proc", sys: "\(root)/sys").uses(of: "nbd5") == [])
+    // btrfs has a number of its own, names one of its devices, and is mounted where we may not see it.
+    #expect(
+      FileText.write(
+        "40 22 0:52 / /srv rw,noatime shared:7 - btrfs /dev/nbd3p1 rw\n41 22 0:53 / /x rw - tmpfs nbd5 rw\n",
+        to: "\(root)/proc/1/mountinfo") == 0)
+    #expect(FileText.write("", to: "\(root)/proc/swaps") == 0)
+    for disk in ["nbd3p1", "nbd5"] {
+      #expect(FileText.makeDirectories("\(root)/sys/fs/btrfs/0b-1c/devices/\(disk)") == 0)
+    }
+    #expect(
+      OutletUse(proc: "\(root)/proc", sys: "\(root)/sys").uses(of: "nbd3") == [
+        "/dev/nbd3 is mounted on /srv", "/dev/nbd3p1 is part of /dev/dm-0",
+      ])
+    #expect(
+      OutletUse(proc: "\(root)/proc", sys: "\(root)/sys").uses(of: "nbd5") == [
+        "/dev/nbd5 is part of the mounted btrfs 0b-1c"
+      ])
   }
 
   @Test func ueventsOfFunctionsAreNews() throws {

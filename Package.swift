@@ -34,8 +34,6 @@ let package = Package(
       name: "CLibNL", pkgConfig: "libnl-genl-3.0 libnl-route-3.0",
       providers: [.apt(["libnl-genl-3-dev", "libnl-route-3-dev"])]),
     .systemLibrary(
-      name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
-    .systemLibrary(
       name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
 
     // Both sides of the trust line
@@ -96,7 +94,7 @@ let package = Package(
     .target(
       name: "Supervisor",
       dependencies: [
-        "CBulkhead", "CSystemd", "Control", "Emulation", "Netlink", "PCI", "Platform", "Protocol", "TAP", "TOMLKit",
+        "CBulkhead", "Control", "Emulation", "Netlink", "PCI", "Platform", "Protocol", "TAP", "TOMLKit",
         .product(name: "Logging", package: "swift-log"),
       ]),
 

@@ -25,6 +25,42 @@ import Testing
     #expect(record.fields.count == 9)
   }
 
+  /// A value with line breaks has its length before it: nothing in it becomes a field.
+  @Test func theJournalsOwnProtocol() {
+    let text = "two\nPRIORITY=0"
+    let record = JournalRecord(level: .notice, message: text, metadata: [:])
+    let length = withUnsafeBytes(of: UInt64(text.utf8.count).littleEndian) { Array($0) }
+    let wanted =
+      Array("MESSAGE\n".utf8) + length + Array("\(text)\nPRIORITY=5\nSYSLOG_IDENTIFIER=bulkheadd\n".utf8)
+    #expect(record.bytes == wanted)
+  }
+
+  /// The journal's files may be on a disk that waits for us.
+  @Test func nobodyWaitsForAJournalThatDoesNotRead() throws {
+    let journal = try ServiceManager()
+    let socket = JournalSocket(path: journal.path)
+    let record = JournalRecord(level: .notice, message: "line", metadata: [:])
+    var sent = 0
+    while socket.lost == 0, sent < 100_000 {
+      #expect(socket.send(record))
+      sent += 1
+    }
+    #expect(socket.lost == 1)
+    #expect(socket.send(record))
+    #expect(socket.lost == 2)
+    let heard = journal.datagrams()
+    #expect(heard.count == sent - 1)
+    #expect(heard.allSatisfy { $0 == record.bytes })
+    #expect(socket.send(record) && socket.lost == 0)
+    let told = journal.datagrams().map { String(decoding: $0, as: UTF8.self) }
+    #expect(told.count == 2)
+    #expect(told.first?.hasPrefix("MESSAGE=2 records lost: the journal did not read\n") == true)
+  }
+
+  @Test func withoutAJournalItIsSomebodyElses() {
+    #expect(!JournalSocket(path: "/nowhere/socket").send(JournalRecord(level: .info, message: "x", metadata: [:])))
+  }
+
   /// `journalctl -x` explains each of them, and by fields that such a record has.
   @Test func theCatalogHasAllMessageIDs() throws {
     let root = #filePath.components(separatedBy: "/Tests/SupervisorTests/")[0]

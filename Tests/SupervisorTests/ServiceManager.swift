@@ -9,7 +9,7 @@ import Platform
 final class ServiceManager {
   private let folder = TemporaryFolder()
   private let socket: Descriptor
-  private let path: String
+  let path: String
   private var store: [SocketActivation.File] = []
   /// All that it was told, but for what it keeps.
   private(set) var heard: [String] = []
@@ -34,6 +34,17 @@ final class ServiceManager {
   deinit { for file in store { close(file.number) } }
 
   var notification: ServiceNotification { ServiceNotification(socket: path) }
+
+  /// All datagrams that wait, as they are.
+  func datagrams() -> [[UInt8]] {
+    var all: [[UInt8]] = []
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let got = recv(socket.number, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+      guard got >= 0 else { return all }
+      all.append(Array(buffer.prefix(got)))
+    }
+  }
 
   /// Listens to what was said.
   private func listen() throws {

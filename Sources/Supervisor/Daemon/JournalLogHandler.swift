@@ -1,11 +1,12 @@
-import CSystemd
+import CBulkhead
 import Glibc
 import Logging
 
 /// Writes records with fields to the journal of systemd, where standard error goes there.
 ///
-/// Each key of a line's metadata is a field: `device` is `BULKHEAD_DEVICE`. What does not reach the journal goes to standard
-/// error as a line.
+/// Each key of a line's metadata is a field: `device` is `BULKHEAD_DEVICE`. What the journal cannot be given goes to standard
+/// error as a line. Nobody waits for a journal that does not read: its files may be on a disk that waits for us. What is lost
+/// with it is counted, and told when it reads again.
 public struct JournalLogHandler: LogHandler {
   public var logLevel: Logger.Level
   public var metadata: Logger.Metadata = [:]
@@ -24,7 +25,7 @@ public struct JournalLogHandler: LogHandler {
   public func log(event: LogEvent) {
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
     let record = JournalRecord(level: event.level, message: "\(event.message)", metadata: all)
-    guard record.send() != 0 else { return }
+    guard !JournalSocket.shared.send(record) else { return }
     fallback.write(level: event.level, message: "\(event.message)", metadata: all)
   }
 
@@ -98,20 +99,59 @@ struct JournalRecord: Equatable {
     return key.isEmpty || name.utf8.count > 64 ? nil : name
   }
 
-  /// - Returns: 0, or -errno.
-  func send() -> Int32 {
-    // The library sends a value with its length if it has line breaks: what is in it cannot become a field.
-    let texts = fields.map { Array("\($0.name)=\($0.value)".utf8) }
-    var parts: [iovec] = []
-    let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: texts.reduce(0) { $0 + $1.count })
-    defer { memory.deallocate() }
-    var place = 0
-    for text in texts {
-      let part = memory.baseAddress! + place
-      part.initialize(from: text, count: text.count)
-      parts.append(iovec(iov_base: part, iov_len: text.count))
-      place += text.count
+  /// As the journal takes it (systemd's "Native Journal Protocol"): a line for each field, or, where the value has line
+  /// breaks, its name, its length and it: what is in it cannot become a field.
+  var bytes: [UInt8] {
+    var bytes: [UInt8] = []
+    for field in fields {
+      bytes += field.name.utf8
+      let value = Array(field.value.utf8)
+      if value.contains(UInt8(ascii: "\n")) {
+        bytes.append(UInt8(ascii: "\n"))
+        withUnsafeBytes(of: UInt64(value.count).littleEndian) { bytes += $0 }
+      } else {
+        bytes.append(UInt8(ascii: "="))
+      }
+      bytes += value
+      bytes.append(UInt8(ascii: "\n"))
     }
-    return sd_journal_sendv(parts, Int32(parts.count))
+    return bytes
+  }
+}
+
+/// The journal's socket for records. One thread uses it.
+final class JournalSocket {
+  nonisolated(unsafe) static let shared = JournalSocket(path: "/run/systemd/journal/socket")
+
+  private let path: String
+  /// Records lost since the last one that was taken.
+  private(set) var lost = 0
+
+  init(path: String) { self.path = path }
+
+  /// - Returns: whether the record is with the journal, or is lost because the journal does not read; false where there is
+  ///   no journal for it.
+  func send(_ record: JournalRecord) -> Bool {
+    if lost > 0 {
+      let text = "\(lost) records lost: the journal did not read"
+      let told = JournalRecord(level: .warning, message: text, metadata: [:])
+      guard give(told) == 0 else {
+        lost += 1
+        return true
+      }
+      lost = 0
+    }
+    switch give(record) {
+    case 0: return true
+    case -EAGAIN, -ENOBUFS:
+      lost += 1
+      return true
+    default: return false
+    }
+  }
+
+  private func give(_ record: JournalRecord) -> Int32 {
+    let bytes = record.bytes
+    return bh_unix_datagram(path, bytes, bytes.count, nil, 0)
   }
 }

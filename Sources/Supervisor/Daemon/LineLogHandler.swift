@@ -1,7 +1,8 @@
+import CBulkhead
 import Glibc
 import Logging
 
-/// Writes lines to standard error: for journald with the level in front (sd-daemon(3)), for people with the time.
+/// Writes lines to standard error, where they are dropped if it has no room for them: for journald with the level in front (sd-daemon(3)), for people with the time.
 public struct LineLogHandler: LogHandler {
   public var logLevel: Logger.Level
   public var metadata: Logger.Metadata = [:]
@@ -26,6 +27,9 @@ public struct LineLogHandler: LogHandler {
     // One line of the log for each line of the text: hints follow their message.
     let lines = Self.text(message, metadata).split(separator: "\n").map { prefix + $0 + "\n" }.joined()
     let bytes = Array(lines.utf8)
+    // Nobody waits for a reader that does not read, nor is ended by one that is gone.
+    var state = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+    guard bh_ppoll(&state, 1, 0) == 1, state.revents == Int16(POLLOUT) else { return }
     _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
   }
 

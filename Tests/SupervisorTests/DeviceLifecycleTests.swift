@@ -431,6 +431,18 @@ import Testing
     #expect(backoff.failed(at: 60_000_000_001) != .giveUp(3))
   }
 
+  /// However long each takes until it is given up.
+  @Test func startsThatComeToNothingDoNotExpire() {
+    var settings = DeviceSettings.Restart()
+    settings.burst = 3
+    let hour: Nanoseconds = 3_600_000_000_000
+    var backoff = Backoff(settings)
+    for time in 0..<3 { #expect(backoff.failed(at: Nanoseconds(time) * hour, hasServed: false) != .giveUp(3)) }
+    #expect(backoff.failed(at: 3 * hour, hasServed: false) == .giveUp(3))
+    // One that has served for long begins anew.
+    #expect(backoff.failed(at: 4 * hour, hasServed: true) == .after(settings.delay))
+  }
+
   @Test func aDelayOfNothingStillGrows() {
     var settings = DeviceSettings.Restart()
     settings.delay = 0

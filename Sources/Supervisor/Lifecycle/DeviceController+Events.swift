@@ -104,13 +104,15 @@ extension DeviceController {
     if settings.restart.policy == .onFailure, byItself {
       return send(.driverCondemned, "\(reason); policy: restart on failure only")
     }
-    switch driverBackoff.failed(at: actionsNow) {
+    let hasServed = state == .running
+    switch driverBackoff.failed(at: actionsNow, hasServed: hasServed) {
     case .after(let delay):
       setDelay(delay)
       countRestart()
       send(.driverLost, reason)
     case .giveUp(let count):
-      send(.driverCondemned, "\(reason); that was after \(count) restarts within the interval")
+      let span = hasServed ? "within the interval" : "in a row, or within the interval"
+      send(.driverCondemned, "\(reason); that was after \(count) restarts \(span)")
     }
   }
 

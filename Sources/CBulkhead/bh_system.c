@@ -150,6 +150,11 @@ int bh_pidfd_send_signal(int pidfd, int signal) {
 }
 
 /* Memory-reclaim safety of a process that serves block I/O (prctl(2), Linux 5.6). */
+int bh_death_signal(void) {
+    int signal = 0;
+    return prctl(PR_GET_PDEATHSIG, &signal, 0, 0, 0) < 0 ? -errno : signal;
+}
+
 int bh_set_io_flusher(void) {
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57

@@ -12,11 +12,16 @@ enum Privileges {
   static func become(user: UInt32, group: UInt32) throws(Failure) {
     let code = ConfinementStep.identity.code
     let hint = "start as root"
+    // The kernel forgets it with the change of user.
+    let (deathSignal, parent) = (bh_death_signal(), getppid())
     try checked(bh_prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), code, "keep capabilities over the change of user")
     try checked(bh_clear_groups(), code, "drop supplementary groups", hint: hint)
     try checked(bh_set_gid(group), code, "become group \(group)", hint: hint)
     try checked(bh_set_uid(user), code, "become user \(user)", hint: hint)
     try checked(bh_set_capabilities(neededForConfinement), code, "keep CAP_SETPCAP and CAP_SYS_ADMIN", hint: hint)
+    guard deathSignal > 0 else { return }
+    try checked(bh_prctl(PR_SET_PDEATHSIG, UInt(deathSignal), 0, 0, 0), code, "end with the parent")
+    guard getppid() == parent else { throw Failure(code, "end with the parent: it has ended") }
   }
 
   /// Gives up every capability and every way to get one back.

@@ -39,6 +39,9 @@ int bh_timer_set(int fd, int64_t nanoseconds);
 int bh_pidfd_open(pid_t pid);
 int bh_pidfd_send_signal(int pidfd, int signal);
 
+/* The signal that this process gets when its parent ends, 0 for none, or -errno. */
+int bh_death_signal(void);
+
 /* Memory-reclaim safety of a process that serves block I/O (prctl(2), Linux 5.6). */
 int bh_set_io_flusher(void);
 /* "EPERM" for EPERM; NULL for an unknown number. */

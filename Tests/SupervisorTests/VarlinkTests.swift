@@ -166,6 +166,9 @@ private final class Client {
 
   func send(_ text: String) { send(Array(text.utf8) + [0]) }
 
+  /// Says nothing more, and goes on listening.
+  func finishSpeaking() { shutdown(file, Int32(SHUT_WR)) }
+
   /// Turns the loop until nothing is left to do.
   func settle() throws { for _ in 0..<200 { try loop.turn(waiting: 0) } }
 
@@ -190,6 +193,16 @@ private final class Client {
         #"{"parameters":{"devices":[]}}"#, #"{"parameters":{"devices":[]}}"#,
         #"{"error":"io.bulkhead.NoSuchDevice","parameters":{"device":"x","hint":"look","message":"none"}}"#,
       ])
+  }
+
+  /// As `printf ... | socat - UNIX:...` does.
+  @Test func whoSaysNothingMoreIsAnsweredAllTheSame() throws {
+    let client = try Client()
+    client.send(#"{"method":"io.bulkhead.List","parameters":{}}"#)
+    client.send(#"{"method":"io.bulkhead.List","parameters":{"all":true}}"#)
+    client.finishSpeaking()
+    #expect(try client.replies() == [#"{"parameters":{"devices":[]}}"#, #"{"parameters":{"devices":[]}}"#])
+    #expect(client.isClosed)
   }
 
   @Test func parametersMayBeLeftOut() throws {

@@ -18,6 +18,8 @@ final class VarlinkConnection {
   private var calls: [[UInt8]] = []
   private var output: [UInt8] = []
   private var isAnswering = false
+  /// The client says nothing more, and may still listen.
+  private var isHalfClosed = false
   private let onCall: (VarlinkConnection, [UInt8]) -> Void
   private let onClose: (VarlinkConnection) -> Void
   /// Called once when the connection is gone, by whoever streams to it.
@@ -43,14 +45,19 @@ final class VarlinkConnection {
 
   private func ready(_ events: Int16) {
     if Int32(events) & POLLOUT != 0 { flush() }
-    if Int32(events) & (POLLIN | POLLHUP | POLLERR) != 0 { receive() }
+    let hasHungUp = Int32(events) & (POLLHUP | POLLERR) != 0
+    if Int32(events) & POLLIN != 0 || hasHungUp { receive(hasHungUp: hasHungUp) }
   }
 
-  private func receive() {
+  private func receive(hasHungUp: Bool) {
     var chunk = [UInt8](repeating: 0, count: 16 * 1024)
     let count = recv(file, &chunk, chunk.count, 0)
     if count < 0, errno == EAGAIN || errno == EINTR { return }
-    guard count > 0 else { return close() }
+    guard count > 0 else {
+      guard count == 0, !hasHungUp else { return close() }
+      isHalfClosed = true
+      return settle()
+    }
     do throws(VarlinkFramer.Oversize) { calls += try framer.take(chunk.prefix(count)) } catch { return close() }
     guard calls.count <= Self.maximumCalls else { return close() }
     next()
@@ -68,6 +75,14 @@ final class VarlinkConnection {
     isAnswering = false
     // Not recursive: a client may have many calls waiting.
     if !calls.isEmpty { loop.after(0) { [weak self] in self?.next() } }
+    settle()
+  }
+
+  /// Waits for what there is to wait for; a client that says nothing more has had all its answers at some time.
+  private func settle() {
+    guard let token else { return }
+    if isHalfClosed, !isAnswering, calls.isEmpty, output.isEmpty { return close() }
+    loop.setEvents((isHalfClosed ? 0 : POLLIN) | (output.isEmpty ? 0 : POLLOUT), for: token)
   }
 
   /// Sends one of several replies.
@@ -87,7 +102,7 @@ final class VarlinkConnection {
       guard sent > 0 else { return close() }
       output.removeFirst(sent)
     }
-    if let token { loop.setEvents(output.isEmpty ? POLLIN : POLLIN | POLLOUT, for: token) }
+    settle()
   }
 
   func close() {

@@ -115,17 +115,19 @@ public struct BlockQueue {
   }
 
   /// Answers `request`: `errno` 0 is success, EOPNOTSUPP says that the unit cannot do it at all, everything else is an
-  /// I/O error with its cause.
+  /// I/O error with its cause, or EIO where it is none of a device (``BlockClass/isCause(_:)``).
   public func complete(_ request: BlockRequest, errno: Int32 = 0) {
     var length = UInt32(BlockClass.statusSize)
     var status = BlockClass.Status.ok
+    var cause = errno
     if errno == 0 {
       if request.type == .read { length += request.length }
     } else {
       status = errno == EOPNOTSUPP ? .unsupported : .ioError
+      if !BlockClass.isCause(errno) { cause = EIO }
       state.pointee.counters.errors &+= 1
     }
-    finish(request.head, tag: request.tag, request.statusOffset, status, errno, length: length)
+    finish(request.head, tag: request.tag, request.statusOffset, status, cause, length: length)
   }
 
   @inline(__always)

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The block class: virtio-blk requests (virtio 1.2 section 5.2.6) on split virtqueues, the broker playing the guest and
 /// the driver the device.
 ///
@@ -31,6 +33,16 @@ public enum BlockClass {
     case ok = 0
     case ioError = 1
     case unsupported = 2
+  }
+
+  /// Whether a request may end with this errno: it says why a device failed. With any other one, the kit says EIO.
+  public static func isCause(_ errno: Int32) -> Bool {
+    switch errno {
+    case EPERM, EACCES, EROFS, ENOSPC, EINVAL, ENOTSUP, EIO, ENODATA, EREMOTEIO, EILSEQ, EBADE, ENOLINK, ENODEV, ENXIO,
+      ETIMEDOUT, ETIME, EBUSY, EAGAIN, ENOMEM, ECANCELED, EINTR:
+      true
+    default: false
+    }
   }
 
   /// virtio-blk counts in sectors of 512 bytes, whatever the unit's block size.

@@ -16,8 +16,8 @@ public struct IsolationCheck: Codable, Sendable, Equatable {
   public var interruptRemapping: String
   /// In the order the kernel tries.
   public var resetMethods: [String] = []
-  /// Bulkhead drivers that claim it.
-  public var drivers: [String] = []
+  /// Bulkhead drivers that claim it; nil where nobody has looked.
+  public var drivers: [String]?
   public var isolatable = false
   public var blockers: [Reason] = []
   public var notes: [String] = []

@@ -15,10 +15,10 @@ public struct IsolationInspector {
   /// - Parameters:
   ///   - address: the only device to look at.
   ///   - claimed: devices that the configuration names: as members of a group they block nothing.
-  ///   - drivers: names of the Bulkhead drivers that claim a device.
+  ///   - drivers: names of the Bulkhead drivers that claim a device; nil: not known.
   /// - Throws: `pci-scan`, `pci-no-device`.
   public func checks(
-    of address: PCIAddress? = nil, claimed: Set<PCIAddress> = [], drivers: (PCIDevice) -> [String] = { _ in [] }
+    of address: PCIAddress? = nil, claimed: Set<PCIAddress> = [], drivers: (PCIDevice) -> [String]? = { _ in nil }
   ) throws(Failure) -> [IsolationCheck] {
     let all = try bus.devices()
     var chosen = all.filter { !$0.isBridge }
@@ -27,7 +27,7 @@ public struct IsolationInspector {
   }
 
   private func check(
-    _ device: PCIDevice, among all: [PCIDevice], claimed: Set<PCIAddress>, drivers: [String]
+    _ device: PCIDevice, among all: [PCIDevice], claimed: Set<PCIAddress>, drivers: [String]?
   ) -> IsolationCheck {
     let remapping = safety.interruptRemapping()
     var check = IsolationCheck(
@@ -68,7 +68,7 @@ public struct IsolationInspector {
     if device.capabilities.isTruncated {
       notes.append("only part of its configuration space could be read: run as root for the whole answer")
     }
-    if check.drivers.isEmpty, !device.isBridge {
+    if check.drivers?.isEmpty == true, !device.isBridge {
       notes.append("no installed driver claims it")
     }
     return notes

@@ -54,8 +54,9 @@ struct OptionText {
     return bytes
   }
 
-  /// A time with its unit: ns, us, ms or s.
+  /// A time with its unit: ns, us, ms or s; 0 needs none.
   func duration() throws(Failure) -> Nanoseconds {
+    if value == "0" { return 0 }
     let units: [(String, Int64)] = [("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000)]
     for (unit, scale) in units where value.hasSuffix(unit) {
       guard let count = Int64(value.dropLast(unit.count)), count >= 0,

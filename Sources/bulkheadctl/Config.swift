@@ -31,6 +31,7 @@ struct ConfigCheck: ParsableCommand {
   var file: String?
 
   func validate() throws {
+    if file == "" { throw ValidationError("FILE is empty: give it a path, or leave it out") }
     if file != nil, files.config != nil { throw ValidationError("name the file once: as FILE or with --config") }
   }
 

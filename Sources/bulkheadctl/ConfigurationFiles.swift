@@ -21,6 +21,17 @@ struct ConfigurationFiles: ParsableArguments {
     help: "Folder of drivers that are not beside their manifest. (default: as bulkheadd's)", completion: .directory)
   var libexecDir: String?
 
+  func validate() throws {
+    if config == "" { throw ValidationError("--config is empty: give it a path, or leave it out") }
+    if let configDir, !configDir.isEmpty, access(configDir, F_OK) != 0 {
+      throw ValidationError("--config-dir: there is no folder '\(configDir)'")
+    }
+    for (option, folder) in driverDir.map({ ("--driver-dir", $0) }) + (libexecDir.map { [("--libexec-dir", $0)] } ?? [])
+    where access(folder, F_OK) != 0 {
+      throw ValidationError("\(option): there is no folder '\(folder)'")
+    }
+  }
+
   /// Somebody wants files, and not what bulkheadd has.
   var areNamed: Bool { config != nil || configDir != nil || !driverDir.isEmpty || libexecDir != nil }
 

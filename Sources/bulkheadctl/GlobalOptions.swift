@@ -4,7 +4,7 @@ import Glibc
 
 /// What every verb understands.
 struct GlobalOptions: ParsableArguments {
-  @Flag(help: "Print JSON.")
+  @Flag(help: "Print JSON (not metrics, which have a format of their own).")
   var json = false
 
   @Option(

@@ -88,6 +88,15 @@ struct Bulkheadd: ParsableCommand {
       throw ValidationError("'\(logLevel)' is no log level")
     }
     if json, !checkConfig { throw ValidationError("--json belongs to --check-config") }
+    let drivers = driverDir.map { ("--driver-dir", String?.some($0)) }
+    let files = [("--config", config), ("--runtime-dir", runtimeDir), ("--socket", socket)]
+    for case (let option, ""?) in files + drivers + [("--libexec-dir", libexecDir)] {
+      throw ValidationError("\(option) is empty: give it a path, or leave it out")
+    }
+    for case (let option, let folder?) in drivers + [("--libexec-dir", libexecDir)]
+    where !Installation.isFolder(folder) {
+      throw ValidationError("\(option): there is no folder '\(folder)'")
+    }
     _ = try emulatedDevices()
   }
 
@@ -105,6 +114,11 @@ struct Bulkheadd: ParsableCommand {
     return String(cString: path)
   }
 
+  /// Links and other processes name it, too.
+  private static func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : "\(workingFolder ?? ".")/\(path)"
+  }
+
   func run() throws {
     if printProtocols {
       print(DeviceLifecycle.machine.markdown)
@@ -118,7 +132,7 @@ struct Bulkheadd: ParsableCommand {
       LoggingSystem.bootstrap { _ in LineLogHandler(level: level) }
     }
     let installation = Installation(libexec: libexecDir, driverDirectories: driverDir)
-    let runtime = runtimeDir ?? RuntimeFolder.standard
+    let runtime = Self.absolute(runtimeDir ?? RuntimeFolder.standard)
     // Drop-ins of the system belong to the system's file.
     let dropIns = (configDir ?? (emulated.isEmpty ? "/etc/bulkhead/bulkhead.d" : "")).nonEmpty
     let loader = ConfigurationLoader(

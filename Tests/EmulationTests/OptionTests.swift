@@ -4,6 +4,8 @@ import Testing
 @testable import Emulation
 
 @Suite struct OptionTests {
+  @Test func nothingNeedsNoUnit() throws { #expect(try EmulationOptions(parsing: "nvme,spin=0").spin == 0) }
+
   @Test func readsEverything() throws {
     let options = try EmulationOptions(
       parsing: "nvme,file=a,,b=c.img,size=64M,lba=4096,namespaces=2,queues=8,entries=256,vectors=4,cache=on,journal=on,"

@@ -198,6 +198,8 @@ import Testing
     var check = IsolationCheck(
       address: "0000:01:00.0", vendorID: "1b36", deviceID: "0010", vendor: "Red Hat, Inc.", model: "QEMU NVMe",
       className: "NVM", interruptRemapping: "on")
+    #expect(CheckPage.text(check).contains("Drivers: not known, as bulkheadd does not answer"))
+    check.drivers = []
     check.group = 3
     check.resetMethods = ["flr", "bus"]
     check.blockers = [Reason(code: "disk-mounted", message: "it is mounted on /", hint: "umount /", overridable: true)]

@@ -9,7 +9,7 @@ public enum CheckPage {
         Table.Cell("\(check.vendorID):\(check.deviceID)"),
         Table.Cell(check.group.map(String.init) ?? "-"),
         Table.Cell(check.kernelDriver ?? "-"),
-        Table.Cell(check.drivers.isEmpty ? "-" : check.drivers.joined(separator: ",")),
+        Table.Cell((check.drivers ?? []).isEmpty ? "-" : (check.drivers ?? []).joined(separator: ",")),
         Table.Cell(check.resetMethods.first ?? "none"),
         Table.Cell(verdict(check), check.isolatable ? .good : .bad),
         Table.Cell("\(check.vendor) \(check.model)"),
@@ -37,7 +37,8 @@ public enum CheckPage {
     page.lines("Bridges", check.bridges)
     page.line("Interrupts", "remapping is \(check.interruptRemapping)")
     page.line("Reset", check.resetMethods.isEmpty ? "none" : check.resetMethods.joined(separator: ", "))
-    page.line("Drivers", check.drivers.isEmpty ? "none claims it" : check.drivers.joined(separator: ", "))
+    let drivers = check.drivers.map { $0.isEmpty ? "none claims it" : $0.joined(separator: ", ") }
+    page.line("Drivers", drivers ?? "not known, as bulkheadd does not answer")
     for blocker in check.blockers {
       page.line("Blocked", "\(blocker.message) (\(blocker.code))", .bad)
       page.line("What to do", blocker.hint)

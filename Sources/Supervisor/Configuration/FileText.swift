@@ -129,12 +129,15 @@ extension FileText {
 
   static func remove(_ path: String) { unlink(path) }
 
-  /// Makes a directory and those above it; the errno if that fails.
+  /// Makes a directory and those above it; the errno if that fails. A path that does not begin at the root begins at the
+  /// working directory.
   static func makeDirectories(_ path: String, mode: mode_t = 0o755) -> Int32 {
-    var made = ""
-    for part in path.split(separator: "/") {
+    let parts = path.split(separator: "/")
+    guard !parts.isEmpty else { return path.isEmpty ? ENOENT : 0 }
+    var made = path.hasPrefix("/") ? "" : "."
+    for (index, part) in parts.enumerated() {
       made += "/\(part)"
-      if mkdir(made, made == path ? mode : 0o755) != 0, errno != EEXIST { return errno }
+      if mkdir(made, index == parts.count - 1 ? mode : 0o755) != 0, errno != EEXIST { return errno }
     }
     return 0
   }

@@ -26,6 +26,12 @@ public struct Installation: Equatable, Sendable {
   /// Drivers have their executable beside their manifest, or in ``libexec``.
   public var executableDirectories: [String] { [libexec] }
 
+  /// Whether there is a folder at a path.
+  public static func isFolder(_ path: String) -> Bool {
+    var found = stat()
+    return stat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFDIR
+  }
+
   /// Of the program that runs.
   public static var ownFolder: String {
     var path = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)

@@ -342,7 +342,10 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     var expected = DeviceSettings()
     expected.driver = .named("nvme")
     expected.limits.cpu = 100
-    expected.limits.arena = 4 << 20
+    // The manifest that is shipped with it; a smaller one would be refused.
+    let manifest = try #require(FileText.contents("\(root)/udrivers/nvme/nvme.toml"))
+    let arena = try #require(manifest.firstMatch(of: /arena = "(\d+)M"/)?.output.1)
+    expected.limits.arena = try #require(Int(arena)) << 20
     expected.limits.queues = 4
     expected.limits.queueSize = DriverManifest.usualQueueSize
     expected.limits.spin = DeviceClass.block.defaultSpin
@@ -350,6 +353,42 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     var settings = try #require(configuration.entries.first).settings
     settings.driverLocation = nil
     #expect(settings == expected)
+  }
+}
+
+@Suite struct BrokenManifestTests {
+  private let manifests = ["nvme": nvmeManifest, "tape": "name = \"tape\"\nclass = \"tape\"\n"]
+
+  /// The disks of other drivers are not to wait for somebody to mend it.
+  @Test func oneThatNobodyNamesIsNoMistake() {
+    let (configuration, issues) = ConfigurationFolder(entry, manifests: manifests).load()
+    #expect(issues == [])
+    #expect(configuration.drivers.map(\.manifest.name) == ["nvme"])
+    #expect(configuration.brokenDrivers.map(\.name) == ["tape"])
+  }
+
+  @Test func oneThatIsNamedIsOne() {
+    let issues = ConfigurationFolder(entry.replacing("nvme", with: "tape"), manifests: manifests).load().issues
+    let wanted = "bulkhead.toml:3:10: error: the driver \"tape\" cannot be used"
+    #expect(issues.first?.contains(wanted) == true, "\(issues)")
+    #expect(issues.contains { $0.contains("drivers/tape.toml:2:9: error: \"class\" must be one of") })
+  }
+
+  @Test func whereNoDriverFitsTheBrokenAreNamed() {
+    let log = IssueLog()
+    let folder = ConfigurationFolder("[[device]]\nemulated = \"e1000e\"\ndriver = \"auto\"\n", manifests: manifests)
+    let configuration = folder.loader.load(log: log)
+    _ = configuration.assignments(of: [], log: log)
+    #expect(log.issues.first?.hint.contains("broken: tape (bulkheadctl drivers)") == true, "\(log.issues)")
+  }
+
+  @Test func theFirstOfTwoNamesCounts() {
+    let (configuration, issues) = ConfigurationFolder(
+      entry, manifests: ["nvme": nvmeManifest, "other": nvmeManifest]
+    ).load()
+    #expect(issues == [])
+    #expect(configuration.drivers.count == 1)
+    #expect(configuration.brokenDrivers.first?.issues.first?.message.contains("a second driver \"nvme\"") == true)
   }
 }
 

@@ -163,10 +163,12 @@ extension Mistake {
     #expect(log.issues.first?.location.line == 4)
   }
 
-  @Test func aNetworkDriverHasPairsOfQueues() {
-    let issues = folder("", manifest: networkManifest.replacing("queues = 2", with: "queues = 3")).load().issues
+  @Test func aNetworkDriverHasPairsOfQueues() throws {
+    let odd = folder("", manifest: networkManifest.replacing("queues = 2", with: "queues = 3")).load()
+    #expect(odd.issues == [])
+    let issues = try #require(odd.configuration.brokenDrivers.first).issues
     #expect(issues.count == 1)
-    #expect(issues.first?.contains("\"queues\" must be an even number, not the integer 3") == true)
+    #expect(issues.first?.message.contains("\"queues\" must be an even number, not the integer 3") == true)
   }
 
   @Test(arguments: [(2, nil, 1), (8, 2, 2), (32, 32, 8), (8, 9, 4), (2, 3, 1)] as [(Int, Int?, Int)])

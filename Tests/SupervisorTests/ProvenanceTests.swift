@@ -125,6 +125,30 @@ extension ConfiguredDevice {
     #expect(try devices[2].setting("address", folder) == #""0000:09:00.0" bulkhead.toml:3"#)
   }
 
+  /// What was said of a device that has not come yet can be read back, too.
+  @Test func aDeviceThatIsNotThereKeepsItsKeys() throws {
+    let folder = ConfigurationFolder(
+      """
+      [defaults]
+      restart.burst = 3
+
+      [[device]]
+      name = "later"
+      address = "09:00.0"
+      driver = "nvme"
+      limits.memory = "16M"
+      options = { queue-depth = 8 }
+      """)
+    let listed = listing(folder)
+    let later = try #require(listed.last)
+    #expect(try later.setting("limits.memory", folder) == #""16M" bulkhead.toml:8"#)
+    #expect(try later.setting("options.queue-depth", folder) == #""8" bulkhead.toml:9"#)
+    #expect(try later.setting("restart.burst", folder) == "3 bulkhead.toml:2")
+    #expect(!later.settings.contains { $0.key == "limits.pids" }, "defaults of a class that is not known")
+    let again = listing(ConfigurationFolder(ConfigurationPage.text(listed)))
+    #expect(again.last?.settings.map(\.value) == later.settings.map(\.value))
+  }
+
   @Test(arguments: [("a\"b\\", #""a\"b\\""#), ("x\ny", #""x\u000ay""#), ("ü", "\"ü\"")])
   func textsAreQuoted(_ text: String, _ quoted: String) { #expect(SettingKey.quoted(text) == quoted) }
 

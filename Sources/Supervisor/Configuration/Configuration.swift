@@ -4,6 +4,8 @@ import PCI
 public struct Configuration: Sendable {
   public var entries: [DeviceEntry]
   public var drivers: [InstalledDriver]
+  /// No driver can be had of them. Wrong only where an entry needs one.
+  public var brokenDrivers: [BrokenDriver] = []
 
   public init(entries: [DeviceEntry] = [], drivers: [InstalledDriver] = []) {
     self.entries = entries
@@ -82,8 +84,10 @@ public struct Configuration: Sendable {
       guard let best = ranked.map(\.fit).max() else {
         throw ConfigurationIssue(
           location, "no installed driver claims \(hardware.summary)",
-          hint: Suggestion.hint(for: "", among: drivers.map(\.manifest.name), what: "drivers")
-            + "; name one to use it all the same")
+          hint: drivers.isEmpty
+            ? "no driver can be used: bulkheadctl drivers"
+            : Suggestion.hint(for: "", among: drivers.map(\.manifest.name), what: "drivers")
+              + "; name one to use it all the same" + brokenWords)
       }
       let winners = ranked.filter { $0.fit == best }
       guard winners.count == 1 else {
@@ -93,6 +97,12 @@ public struct Configuration: Sendable {
       }
       return winners[0].driver
     }
+  }
+
+  /// What to add where no driver fits: the one that was meant may be broken.
+  private var brokenWords: String {
+    guard !brokenDrivers.isEmpty else { return "" }
+    return "; broken: \(brokenDrivers.map(\.name).joined(separator: ", ")) (bulkheadctl drivers)"
   }
 }
 

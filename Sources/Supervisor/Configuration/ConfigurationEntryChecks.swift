@@ -8,12 +8,22 @@ extension Configuration {
       checkInterface(entry, earlier: entries[..<index], log: log)
       guard case .named(let name) = entry.settings.driver else { continue }
       guard let driver = drivers.first(where: { $0.manifest.name == name }) else {
-        log.add(
-          entry.settings.driverLocation ?? entry.location, "there is no driver \"\(name)\"",
-          hint: Suggestion.hint(for: name, among: drivers.map(\.manifest.name), what: "drivers"))
+        complain(of: name, at: entry.settings.driverLocation ?? entry.location, log: log)
         continue
       }
       checkOptions(entry, driver, log: log)
+    }
+  }
+
+  /// A driver that is named and is not to be had.
+  private func complain(of name: String, at location: SourceLocation, log: IssueLog) {
+    if let broken = brokenDrivers.first(where: { $0.name == name }) {
+      log.add(location, "the driver \"\(name)\" cannot be used: its manifest is broken", hint: broken.manifest)
+      for issue in broken.issues { log.add(issue.location, issue.message, hint: issue.hint) }
+    } else {
+      log.add(
+        location, "there is no driver \"\(name)\"",
+        hint: Suggestion.hint(for: name, among: drivers.map(\.manifest.name), what: "drivers"))
     }
   }
 

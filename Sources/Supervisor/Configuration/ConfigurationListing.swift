@@ -43,12 +43,14 @@ extension Configuration {
       if setting.value == nil { complete(&setting, assignment) }
       settings.append(setting)
     }
-    settings += entry.settings.options.map {
-      said("options.\(key($0.name))", SettingKey.quoted($0.value), entry, $0.location)
-    }
+    settings += options(entry)
     return ConfiguredDevice(
       address: "\(assignment.address)", name: assignment.name, driver: manifest?.manifest.name ?? "none",
-      entry: "\(entry.location.file):\(entry.location.line)", settings: settings)
+      entry: entry.location.short, settings: settings)
+  }
+
+  private static func options(_ entry: DeviceEntry) -> [Setting] {
+    entry.settings.options.map { said("options.\(key($0.name))", SettingKey.quoted($0.value), entry, $0.location) }
   }
 
   /// An entry that leaves its devices to the kernel, or fits none.
@@ -75,9 +77,14 @@ extension Configuration {
       case nil: nil
       }
     settings.append(said("driver", driver.map(SettingKey.quoted), entry))
+    // Without the device its driver may not be known, and so not its class: what was said, and no defaults.
+    if !entry.isExemption {
+      settings += SettingKey.all.map { said($0.name, $0.value(entry.settings), entry) }.filter { $0.source == .file }
+      settings += options(entry)
+    }
     return ConfiguredDevice(
       address: device.map { "\($0)" }, name: entry.name, driver: driver == "auto" ? nil : driver,
-      entry: "\(entry.location.file):\(entry.location.line)", settings: settings)
+      entry: entry.location.short, settings: settings)
   }
 
   private static func name(_ name: String, _ entry: DeviceEntry) -> Setting {
@@ -95,7 +102,7 @@ extension Configuration {
     if entry.match.address != nil { return said("address", value, entry) }
     return Setting(
       key: "address", value: value, source: .derived,
-      note: "it fits \(entry.match) at \(entry.location.file):\(entry.location.line)")
+      note: "it fits \(entry.match) at \(entry.location.short)")
   }
 
   private static func driver(_ driver: InstalledDriver?, _ entry: DeviceEntry) -> Setting {
@@ -179,17 +186,12 @@ extension ConfigurationLoader {
   /// The drivers that are installed now, and the manifests that are none, by path.
   /// - Parameter devices: the addresses that the configuration gives to the driver of a name.
   public func driverListing(devices: (String) -> [String]) -> [DriverDetail] {
-    var logs: [String: IssueLog] = [:]
-    let drivers = loadDrivers { path in
-      let log = IssueLog()
-      logs[path] = log
-      return log
-    }
+    let (drivers, broken) = loadDrivers()
     var listed = drivers.map { DriverDetail($0, devices: devices($0.manifest.name)) }
-    for (path, log) in logs where !log.isEmpty {
-      var broken = DriverDetail(name: String(FileText.name(of: path).dropLast(".toml".count)), manifest: path)
-      broken.issues = log.issues.map(Issue.init)
-      listed.append(broken)
+    for driver in broken {
+      var detail = DriverDetail(name: driver.name, manifest: driver.manifest)
+      detail.issues = driver.issues.map(Issue.init)
+      listed.append(detail)
     }
     return listed.sorted { ($0.name, $0.manifest) < ($1.name, $1.manifest) }
   }

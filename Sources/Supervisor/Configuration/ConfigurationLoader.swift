@@ -34,7 +34,7 @@ public struct ConfigurationLoader {
   /// The configuration, as far as it is right; `log` has what is not.
   /// - Parameter known: the addresses of the emulated devices that there are, by name; they keep them.
   public func load(log: IssueLog, known: [String: PCIAddress] = [:]) -> Configuration {
-    let drivers = loadDrivers { _ in log }
+    let installed = loadDrivers()
     var tops: [TableReader] = []
     for path in paths {
       guard let text = read(path, log: log), let document = TOMLDocument.parse(text, file: path, log: log),
@@ -71,7 +71,8 @@ public struct ConfigurationLoader {
       }
       top.finish()
     }
-    var configuration = Configuration(entries: entries, drivers: drivers)
+    var configuration = Configuration(entries: entries, drivers: installed.drivers)
+    configuration.brokenDrivers = installed.broken
     configuration.numberEmulated(known: known, log: log)
     configuration.checkEntries(log: log)
     return configuration
@@ -101,25 +102,26 @@ public struct ConfigurationLoader {
     return nil
   }
 
-  /// The drivers whose manifests are right.
-  /// - Parameter log: for what is wrong with the manifest at a path.
-  func loadDrivers(log: (_ path: String) -> IssueLog) -> [InstalledDriver] {
+  /// The drivers whose manifests are right, and the manifests that are not.
+  func loadDrivers() -> (drivers: [InstalledDriver], broken: [BrokenDriver]) {
     var drivers: [InstalledDriver] = []
+    var broken: [BrokenDriver] = []
     for path in driverDirectories.flatMap(manifests) {
-      let log = log(path)
-      guard let text = read(path, log: log) else { continue }
-      let driver = ManifestReader.read(
-        text, file: path, folders: executableDirectories, log: log, isExecutable: FileText.isExecutable)
-      guard let driver else { continue }
-      if let other = drivers.first(where: { $0.manifest.name == driver.manifest.name }) {
+      let log = IssueLog()
+      let driver = read(path, log: log).flatMap {
+        ManifestReader.read(
+          $0, file: path, folders: executableDirectories, log: log, isExecutable: FileText.isExecutable)
+      }
+      if let driver, let other = drivers.first(where: { $0.manifest.name == driver.manifest.name }) {
         log.add(
           driver.location, "a second driver \"\(driver.manifest.name)\": the first is at \(other.location.file)",
           hint: "remove or rename one")
-      } else {
+      } else if let driver {
         drivers.append(driver)
       }
+      if !log.isEmpty { broken.append(BrokenDriver(manifest: path, issues: log.issues)) }
     }
-    return drivers
+    return (drivers, broken)
   }
 
   /// The manifests in a folder, and those in the folders in it.

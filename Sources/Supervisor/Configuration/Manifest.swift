@@ -12,6 +12,17 @@ public struct InstalledDriver: Equatable, Sendable {
   }
 }
 
+/// A manifest that is no driver. Devices of other drivers are none the worse for it.
+public struct BrokenDriver: Equatable, Sendable {
+  /// Its path.
+  public var manifest: String
+  /// At least one.
+  public var issues: [ConfigurationIssue]
+
+  /// After its file: what it says itself may not be readable.
+  public var name: String { String(FileText.name(of: manifest).dropLast(".toml".count)) }
+}
+
 extension DriverManifest.Match {
   /// Vendor and device count more than any class.
   func fit(_ candidate: DeviceIdentity) -> Int? {

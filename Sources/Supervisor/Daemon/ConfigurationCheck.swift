@@ -49,10 +49,22 @@ public struct ConfigurationCheck {
       print(JSON.pretty(check.report))
     } else if check.issues.isEmpty {
       print(check.summary, terminator: "")
+      complain(check.warnings)
     } else {
-      let bytes = Array(check.issues.text.utf8)
-      _ = write(STDERR_FILENO, bytes, bytes.count)
+      complain(check.issues.text)
     }
     return status
+  }
+
+  /// A line for each thing that is wrong with a driver of which no device is in need.
+  private var warnings: String {
+    configuration.brokenDrivers.flatMap { driver in
+      driver.issues.map { "\($0.location): warning: \($0.message); the driver \"\(driver.name)\" cannot be used\n" }
+    }.joined()
+  }
+
+  private static func complain(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
   }
 }

@@ -88,8 +88,14 @@ extension Daemon {
       }
     }
     guard let driver = parameters.driver, driver != "auto", driver != "none" else { return }
-    let known = loader.loadDrivers { _ in IssueLog() }.map(\.manifest.name)
+    let (drivers, broken) = loader.loadDrivers()
+    let known = drivers.map(\.manifest.name)
     guard !known.contains(driver) else { return }
+    if let broken = broken.first(where: { $0.name == driver }) {
+      throw ServiceError(
+        .noSuchDriver, device: address, message: "the driver \"\(driver)\" cannot be used: its manifest is broken",
+        hint: "bulkheadctl drivers", issues: broken.issues.map(Issue.init))
+    }
     throw ServiceError(
       .noSuchDriver, device: address, message: "there is no driver \"\(driver)\"",
       hint: driver == "kernel"

@@ -71,6 +71,7 @@ extension Daemon {
     let former = configuration.entries.filter { paths.contains($0.location.file) }
     loader.pending.merge(change.texts) { $1 }
     configuration.drivers = new.drivers
+    configuration.brokenDrivers = new.brokenDrivers
     configuration.replaceEntries(of: paths, with: new.entries.filter { paths.contains($0.location.file) })
     return { [weak self] in
       change.discard()

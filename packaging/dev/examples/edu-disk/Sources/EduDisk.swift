@@ -4,6 +4,9 @@ import Glibc
 /// QEMU's teaching device as a disk: its DMA engine moves sectors between the payload and 4 KiB of memory in the device.
 /// Sections are those of QEMU's docs/specs/edu. One request is under way at a time; each takes the device 100 ms.
 ///
+/// Payload is at a device address that needs 32 bits: QEMU's device takes 28 unless it is made with
+/// `-device edu,dma_mask=0xffffffff`.
+///
 /// QEMU 7.2 ends when a transfer reaches the last byte of that memory, so its last sector is left out.
 final class EduDisk: BlockDriver {
   static let name = "edu-disk"

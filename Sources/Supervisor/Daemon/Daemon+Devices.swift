@@ -81,7 +81,7 @@ extension Daemon {
     guard !isStopping else { return }
     switch news {
     case .added(let address):
-      appeared(address)
+      lookAt(address)
       lookAgain(at: address)
     case .changed(let address): lookAgain(at: address)
     case .removed(let address): sessions[address]?.controller.disappeared()
@@ -91,7 +91,25 @@ extension Daemon {
       for session in orderedSessions where !present.contains(session.address) && session.source.isGone {
         session.controller.disappeared()
       }
-      for address in present.sorted() where sessions[address]?.state ?? .absent == .absent { appeared(address) }
+      for address in present.sorted() where sessions[address]?.state ?? .absent == .absent {
+        appeared(address, among: devices)
+      }
+    }
+  }
+
+  /// A device has come. Once for each burst of events, of which a card with many functions makes one, the bus is read.
+  private func lookAt(_ address: PCIAddress) {
+    arrivals.insert(address)
+    guard arrivals.count == 1 else { return }
+    loop.after(20_000_000) { [weak self] in
+      guard let self else { return }
+      let addresses = self.arrivals.sorted()
+      self.arrivals = []
+      guard !self.isStopping else { return }
+      do throws(Failure) {
+        let devices = try self.host.bus.devices()
+        for address in addresses { self.appeared(address, among: devices) }
+      } catch { self.log.error("\(error)") }
     }
   }
 
@@ -113,25 +131,22 @@ extension Daemon {
     }
   }
 
-  private func appeared(_ address: PCIAddress) {
-    do throws(Failure) {
-      let devices = try host.bus.devices()
-      guard let device = devices.first(where: { $0.address == address }), !device.isBridge else { return }
-      do throws(ConfigurationIssue) {
-        guard let assignment = try configuration.assignment(of: device, among: devices) else { return }
-        let issues = IssueLog()
-        if let driver = assignment.driver { configuration.checkOptions(assignment.entry, driver, log: issues) }
-        if let issue = issues.issues.first { throw issue }
-        let session = sessions[address] ?? makeSession(assignment)
-        // An event of one that was there all the time does not undo a stop.
-        let isNew = session.state == .absent
-        session.source.update(assignment.hardware)
-        session.configure(assignment)
-        session.controller.appeared()
-        guard isNew, session.state == .idle else { return }
-        session.desired = DeviceSession.Desired(assignment.entry.settings)
-        startIfWanted(session)
-      } catch { log.error("\(error)") }
+  private func appeared(_ address: PCIAddress, among devices: [PCIDevice]) {
+    guard let device = devices.first(where: { $0.address == address }), !device.isBridge else { return }
+    do throws(ConfigurationIssue) {
+      guard let assignment = try configuration.assignment(of: device, among: devices) else { return }
+      let issues = IssueLog()
+      if let driver = assignment.driver { configuration.checkOptions(assignment.entry, driver, log: issues) }
+      if let issue = issues.issues.first { throw issue }
+      let session = sessions[address] ?? makeSession(assignment)
+      // An event of one that was there all the time does not undo a stop.
+      let isNew = session.state == .absent
+      session.source.update(assignment.hardware)
+      session.configure(assignment)
+      session.controller.appeared()
+      guard isNew, session.state == .idle else { return }
+      session.desired = DeviceSession.Desired(assignment.entry.settings)
+      startIfWanted(session)
     } catch { log.error("\(error)") }
   }
 
@@ -140,7 +155,7 @@ extension Daemon {
   private func departed(_ session: DeviceSession) {
     loop.after(2_000_000_000) { [weak self] in
       guard let self, session.state == .absent, self.sessions[session.address] === session else { return }
-      if FileText.exists("/sys/bus/pci/devices/\(session.address)") { return self.appeared(session.address) }
+      if FileText.exists("/sys/bus/pci/devices/\(session.address)") { return self.lookAt(session.address) }
       if self.configuration.entry(naming: session.address) == nil { self.sessions[session.address] = nil }
     }
   }
@@ -165,6 +180,7 @@ extension Daemon {
       return log.error("the former configuration stays in force", metadata: ["event": "configuration"])
     }
     configuration = new
+    reportBrokenDrivers()
     openControlGroups()
     openKernelInterfaces()
     apply(assignments)

@@ -40,6 +40,8 @@ public final class Daemon {
   private var isHandingOver = false
   /// Whether the configuration is about to be read for a device that is not ours.
   var isLookingAgain = false
+  /// Devices that have come and were not looked at yet.
+  var arrivals: Set<PCIAddress> = []
 
   public init(loader: ConfigurationLoader, paths: Paths, log: Logger, version: String) {
     self.loader = loader
@@ -76,6 +78,8 @@ public final class Daemon {
         report(issues)
         return giveUp(Self.configurationStatus)
       }
+      reportBrokenDrivers()
+      if host.isPrivileged, configuration.needsHardware { stayInMemory() }
       try watchSignals()
       openControlGroups()
       openKernelInterfaces()
@@ -151,6 +155,24 @@ public final class Daemon {
     for issue in issues.issues { log.error("\(issue)") }
     let count = issues.issues.count
     log.error("\(count) error\(count == 1 ? "" : "s") in the configuration; no device was touched")
+  }
+
+  /// What restarts the driver of a disk must not wait for that disk: for a page of its own that is swapped out to it, or for
+  /// dirty pages that are written to it before there is memory for a new process.
+  private func stayInMemory() {
+    do throws(Failure) {
+      try checked(bh_lock_memory(), "memory", "lock memory")
+      try checked(bh_set_io_flusher(), "memory", "become safe under memory reclaim")
+    } catch { log.warning("\(error); do not swap to a disk that bulkheadd serves") }
+  }
+
+  /// Manifests of which no driver is to be had. No device needs one of them: that would be a mistake of the configuration.
+  func reportBrokenDrivers() {
+    for driver in configuration.brokenDrivers {
+      for issue in driver.issues {
+        log.warning("the driver \"\(driver.name)\" cannot be used: \(issue.location): \(issue.message)")
+      }
+    }
   }
 
   func openControlGroups() {

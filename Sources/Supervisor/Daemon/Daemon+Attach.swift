@@ -91,10 +91,10 @@ extension Daemon {
     let (drivers, broken) = loader.loadDrivers()
     let known = drivers.map(\.manifest.name)
     guard !known.contains(driver) else { return }
-    if let broken = broken.first(where: { $0.name == driver }) {
+    if broken.contains(where: { $0.name == driver }) {
       throw ServiceError(
         .noSuchDriver, device: address, message: "the driver \"\(driver)\" cannot be used: its manifest is broken",
-        hint: "bulkheadctl drivers", issues: broken.issues.map(Issue.init))
+        hint: "bulkheadctl drivers says what is wrong with it")
     }
     throw ServiceError(
       .noSuchDriver, device: address, message: "there is no driver \"\(driver)\"",

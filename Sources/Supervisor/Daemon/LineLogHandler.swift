@@ -2,7 +2,8 @@ import CBulkhead
 import Glibc
 import Logging
 
-/// Writes lines to standard error, where they are dropped if it has no room for them: for journald with the level in front (sd-daemon(3)), for people with the time.
+/// Writes lines to standard error: for journald with the level in front (sd-daemon(3)), for people with the time. What has no
+/// room there is dropped.
 public struct LineLogHandler: LogHandler {
   public var logLevel: Logger.Level
   public var metadata: Logger.Metadata = [:]

@@ -138,17 +138,29 @@ import Testing
     expectNothingLeft(rig, connections: 2)
   }
 
+  /// Asks for all common memory: to read what it does not take, or to write what it does not send.
+  private func takeAllMemory(_ client: TestClient, _ length: Int, writing: Bool) {
+    if writing { return client.send(TestClient.request(NBD.Command.write, cookie: 1, length: length)) }
+    for number in 0..<16 { client.read(UInt64(number), 0, length) }
+  }
+
+  /// All that a client is told.
+  private func receiveAll(_ rig: Rig, _ client: TestClient) throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    while let piece = client.receive(), !piece.isEmpty {
+      bytes += piece
+      try rig.settle()
+    }
+    return bytes
+  }
+
   /// Those that hold all common memory and neither read nor write are thrown out as soon as others need it.
   @Test(arguments: [false, true]) func stallsWithAllTheMemory(writing: Bool) throws {
     let rig = try Rig(payloadSize: 1 << 20)
     try rig.startDriver()
     let (client, other) = (try rig.client(), try rig.client())
     let length = 1 << 19
-    if writing {
-      client.send(TestClient.request(NBD.Command.write, cookie: 1, length: length))
-    } else {
-      for number in 0..<16 { client.read(UInt64(number), 0, length) }
-    }
+    takeAllMemory(client, length, writing: writing)
     try rig.settle()
     for _ in 0..<20 { rig.proxy.tick() }
     #expect(rig.proxy.server.connections.count == 2, "it harms nobody")
@@ -165,12 +177,7 @@ import Testing
       try rig.settle()
     }
     #expect(rig.proxy.server.connections.count == 2)
-    var bytes: [UInt8] = []
-    while let piece = other.receive(), !piece.isEmpty {
-      bytes += piece
-      try rig.settle()
-    }
-    #expect(try TestReply.parse(bytes, lengths: [1: length]).map(\.cookie) == [1])
+    #expect(try TestReply.parse(receiveAll(rig, other), lengths: [1: length]).map(\.cookie) == [1])
     while let piece = client.receive(), !piece.isEmpty {}
     #expect(client.receive() == nil)
     expectNothingLeft(rig, connections: 2)
@@ -182,11 +189,7 @@ import Testing
     try rig.startDriver()
     let (client, other) = (try rig.client(), try rig.client())
     let length = 1 << 19
-    if writing {
-      client.send(TestClient.request(NBD.Command.write, cookie: 1, length: length))
-    } else {
-      for number in 0..<16 { client.read(UInt64(number), 0, length) }
-    }
+    takeAllMemory(client, length, writing: writing)
     try rig.settle()
     other.read(1, 0, length)
     var beats = 0
@@ -198,12 +201,23 @@ import Testing
     }
     #expect(beats < 30, "it was thrown out")
     try rig.settle()
-    var bytes: [UInt8] = []
-    while let piece = other.receive(), !piece.isEmpty {
-      bytes += piece
-      try rig.settle()
-    }
-    #expect(try TestReply.parse(bytes, lengths: [1: length]).map(\.cookie) == [1])
+    #expect(try TestReply.parse(receiveAll(rig, other), lengths: [1: length]).map(\.cookie) == [1])
+  }
+
+  /// One that has just come is given the same time, however long the others have been there.
+  @Test(arguments: [false, true]) func aNewClientIsNotSlowYet(writing: Bool) throws {
+    let rig = try Rig(payloadSize: 1 << 20)
+    try rig.startDriver()
+    let other = try rig.client()
+    for _ in 0..<50 { rig.proxy.tick() }
+    let client = try rig.client()
+    let length = 1 << 19
+    takeAllMemory(client, length, writing: writing)
+    try rig.settle()
+    other.read(1, 0, length)
+    try rig.settle()
+    for _ in 0..<9 { rig.proxy.tick() }
+    #expect(rig.proxy.server.connections.count == 2)
   }
 
   /// One that goes on reading, and is as slow as may be, keeps its connection though others wait.

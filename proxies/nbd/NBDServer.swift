@@ -155,6 +155,7 @@ final class NBDServer {
     guard let index = connections.allocate() else { return nil }
     connections[index].file = file
     connections[index].lastProgress = clock
+    connections[index].windowStart = clock
     connections[index].since = clock
     return index
   }

@@ -20,9 +20,7 @@ public enum Log {
     var line = Array("\(level.rawValue): ".utf8)
     line.append(contentsOf: text.utf8.lazy.map { $0 < 0x20 ? 0x20 : $0 }.prefix(longestLine))
     line.append(UInt8(ascii: "\n"))
-    var state = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
-    // A reader that is gone shows as POLLERR; writing would end this process with SIGPIPE.
-    guard bh_ppoll(&state, 1, 0) == 1, state.revents == Int16(POLLOUT) else { return }
+    guard Descriptor.hasRoom(file) else { return }
     _ = Glibc.write(file, line, line.count)
   }
 }

@@ -25,18 +25,16 @@ struct InterfaceUse {
       let addresses = probe.addresses(ofInterface: name)
       // VLANs, macvlans and the like, whose addresses are their own, perhaps in another namespace.
       let uppers = tree.names("class/net/\(name)").filter { $0.hasPrefix("upper_") }.map { String($0.dropFirst(6)) }
-      if isUp, found.isEmpty, addresses.isEmpty, !uppers.isEmpty {
-        found.append(
-          Refusal(
-            code: "interface-in-use",
-            message: "\(name) of \(device.summary) is up, and carries \(uppers.sorted().joined(separator: ", "))",
-            hint: "ip link set \(name) down, then try again", overridable: true))
+      var use: String?
+      if !addresses.isEmpty {
+        use = "is up with \(addresses.joined(separator: ", "))"
+      } else if found.isEmpty, !uppers.isEmpty {
+        use = "is up, and carries \(uppers.sorted().joined(separator: ", "))"
       }
-      if isUp, !addresses.isEmpty {
+      if isUp, let use {
         found.append(
           Refusal(
-            code: "interface-in-use",
-            message: "\(name) of \(device.summary) is up with \(addresses.joined(separator: ", "))",
+            code: "interface-in-use", message: "\(name) of \(device.summary) \(use)",
             hint: "ip link set \(name) down, then try again", overridable: true))
       }
       return found

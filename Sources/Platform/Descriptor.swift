@@ -1,3 +1,4 @@
+import CBulkhead
 import Glibc
 
 /// An open file that is closed when its owner goes away.
@@ -12,6 +13,13 @@ public struct Descriptor: ~Copyable, Sendable {
   }
 
   deinit { Self.close(number) }
+
+  /// Whether a line can be written now without waiting. Not to a reader that is gone, either: that shows as POLLERR, and
+  /// writing would end this process with SIGPIPE.
+  public static func hasRoom(_ number: Int32) -> Bool {
+    var state = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+    return bh_ppoll(&state, 1, 0) == 1 && state.revents == Int16(POLLOUT)
+  }
 
   /// Closes a bare file number that the caller owns. Debug builds end where it is not open: closed twice, it would be
   /// somebody else's file the next time.

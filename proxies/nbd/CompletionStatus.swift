@@ -35,15 +35,13 @@ enum CompletionStatus: Equatable {
 
   /// The errnos that a device's failure can become, and what the client is told. nil: not one of them.
   static func nbdError(_ errno: Int32) -> UInt32? {
-    switch errno {
+    guard errno == 0 || BlockClass.isCause(errno) else { return nil }
+    return switch errno {
     case EPERM, EACCES, EROFS: NBD.ErrorCode.notPermitted
     case ENOSPC: NBD.ErrorCode.noSpace
     case EINVAL, ENOTSUP: NBD.ErrorCode.invalid
     // Medium, path, target, protection information and time-out errors: NBD has one word for all of them.
-    case 0, EIO, ENODATA, EREMOTEIO, EILSEQ, EBADE, ENOLINK, ENODEV, ENXIO, ETIMEDOUT, ETIME, EBUSY, EAGAIN, ENOMEM,
-      ECANCELED, EINTR:
-      NBD.ErrorCode.ioError
-    default: nil
+    default: NBD.ErrorCode.ioError
     }
   }
 }

@@ -9,7 +9,7 @@ public enum CheckPage {
         Table.Cell("\(check.vendorID):\(check.deviceID)"),
         Table.Cell(check.group.map(String.init) ?? "-"),
         Table.Cell(check.kernelDriver ?? "-"),
-        Table.Cell((check.drivers ?? []).isEmpty ? "-" : (check.drivers ?? []).joined(separator: ",")),
+        Table.Cell(drivers(check, separator: ",") ?? "-"),
         Table.Cell(check.resetMethods.first ?? "none"),
         Table.Cell(verdict(check), check.isolatable ? .good : .bad),
         Table.Cell("\(check.vendor) \(check.model)"),
@@ -21,6 +21,12 @@ public enum CheckPage {
   /// `yes`, or `no` with the codes of what blocks.
   private static func verdict(_ check: IsolationCheck) -> String {
     check.isolatable ? "yes" : "no: " + check.blockers.map(\.code).joined(separator: ",")
+  }
+
+  /// Nil where there is none, or nobody has looked.
+  private static func drivers(_ check: IsolationCheck, separator: String) -> String? {
+    guard let drivers = check.drivers, !drivers.isEmpty else { return nil }
+    return drivers.joined(separator: separator)
   }
 
   /// All that is known of one device.
@@ -37,8 +43,8 @@ public enum CheckPage {
     page.lines("Bridges", check.bridges)
     page.line("Interrupts", "remapping is \(check.interruptRemapping)")
     page.line("Reset", check.resetMethods.isEmpty ? "none" : check.resetMethods.joined(separator: ", "))
-    let drivers = check.drivers.map { $0.isEmpty ? "none claims it" : $0.joined(separator: ", ") }
-    page.line("Drivers", drivers ?? "not known, as bulkheadd does not answer")
+    let none = check.drivers == nil ? "not known, as bulkheadd does not answer" : "none claims it"
+    page.line("Drivers", drivers(check, separator: ", ") ?? none)
     for blocker in check.blockers {
       page.line("Blocked", "\(blocker.message) (\(blocker.code))", .bad)
       page.line("What to do", blocker.hint)

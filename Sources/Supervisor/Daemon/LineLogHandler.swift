@@ -1,6 +1,6 @@
-import CBulkhead
 import Glibc
 import Logging
+import Platform
 
 /// Writes lines to standard error: for journald with the level in front (sd-daemon(3)), for people with the time. What has no
 /// room there is dropped.
@@ -28,9 +28,7 @@ public struct LineLogHandler: LogHandler {
     // One line of the log for each line of the text: hints follow their message.
     let lines = Self.text(message, metadata).split(separator: "\n").map { prefix + $0 + "\n" }.joined()
     let bytes = Array(lines.utf8)
-    // Nobody waits for a reader that does not read, nor is ended by one that is gone.
-    var state = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-    guard bh_ppoll(&state, 1, 0) == 1, state.revents == Int16(POLLOUT) else { return }
+    guard Descriptor.hasRoom(STDERR_FILENO) else { return }
     _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
   }
 

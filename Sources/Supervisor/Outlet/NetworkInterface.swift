@@ -144,18 +144,19 @@ final class NetworkInterface {
 
   /// Whether the interface of a record is where it was made, whatever it is called.
   /// - Throws: as ``stranger(for:record:)``.
-  static func isThere(_ record: StateRecord.Interface) throws(Failure) -> Bool {
-    if record.namespace != nil, (try? open(record.namespace)) == nil { return false }
+  static func isThere(_ record: StateRecord.Interface) throws(Failure) -> Bool { try control(of: record) != nil }
+
+  /// What reaches the interface of a record; nil where it is gone, or somebody else's by now.
+  private static func control(of record: StateRecord.Interface) throws(Failure) -> LinkControl? {
+    if record.namespace != nil, (try? open(record.namespace)) == nil { return nil }
     let control = try LinkControl(namespace: try open(record.namespace))
-    return try control.link(index: record.index).map { record.fits($0) } ?? false
+    guard let link = try control.link(index: record.index), record.fits(link) else { return nil }
+    return control
   }
 
   /// Deletes the interface of a record; nothing to do where it is gone, or somebody else's by now.
   static func delete(_ record: StateRecord.Interface) throws(Failure) {
-    if record.namespace != nil, (try? open(record.namespace)) == nil { return }
-    let control = try LinkControl(namespace: try open(record.namespace))
-    guard let link = try control.link(index: record.index), record.fits(link) else { return }
-    try control.delete(index: link.index)
+    try control(of: record)?.delete(index: record.index)
   }
 
   // MARK: Making it

@@ -54,11 +54,15 @@ extension NetworkOutlet {
       record.name = link.name
       record.alias = link.alias
       session.record.interface = record
-      do throws(Failure) { try session.host.state.save(session.record) } catch { session.report(error) }
+      saveRecord()
     }
     if aspects.contains(.up) { say("\(link.name) is \(link.isUp ? "up" : "down")") }
     limitMTU()
     sendSettings()
+  }
+
+  private func saveRecord() {
+    do throws(Failure) { try session.host.state.save(session.record) } catch { session.report(error) }
   }
 
   func say(_ text: String) { session.tell("interface", .info, text) }
@@ -97,7 +101,7 @@ extension NetworkOutlet {
     guard !interface.isMoved, let link = monitor?.link, var record = session.record.interface else { return }
     (record.index, record.name, record.alias) = (interface.index, link.name, link.alias)
     session.record.interface = record
-    do throws(Failure) { try session.host.state.save(session.record) } catch { session.report(error) }
+    saveRecord()
   }
 
   // MARK: Settings
@@ -120,7 +124,7 @@ extension NetworkOutlet {
     }
     guard session.record.interface?.limitedMTU != limited else { return }
     session.record.interface?.limitedMTU = limited
-    do throws(Failure) { try session.host.state.save(session.record) } catch { session.report(error) }
+    saveRecord()
   }
 
   /// - Returns: what is to be remembered; nil where there is nothing more to be wished for, or the kernel has refused.
@@ -183,7 +187,7 @@ extension NetworkOutlet {
     let address = recorded ?? formerAddress ?? found
     if recorded == nil {
       session.record.hardwareAddress = "\(address)"
-      do throws(Failure) { try session.host.state.save(session.record) } catch { session.report(error) }
+      saveRecord()
     }
     let wanted = settings.address ?? address
     guard isFirst, let interface, let link = monitor?.link, link.address != wanted else { return }

@@ -26,13 +26,16 @@ machine_arguments() {
   truncate -s 64M "$run/spare.raw"
 
   # Interrupt remapping needs the interrupt controller outside of the kernel, hence kernel-irqchip=off.
-  # Four things are as they are for the sake of an emulated machine, and cost nothing on a real one:
+  # Five things are as they are for the sake of an emulated machine, and cost nothing on a real one:
   #   chrt           QEMU's first thread is the devices, the others are the processors. A device does not wait for a processor
   #                  to be idle: without this one it does, a millisecond and more, whenever all of them are at work. What
   #                  the thread starts is scheduled as ever (--reset-on-fork). Where it is not permitted, it goes without;
   #   -erms, -fsrm   the kernel copies memory by "rep movsb" where it may, which TCG does one byte at a time: a fifth of the
   #                  speed;
   #   tsc=reliable   Linux takes the HPET for its clock otherwise, each reading of which is an access to a device;
+  #   eim            with it the kernel has x2APICs, and ends an interrupt by an MSR. Without it that is a write to memory, which
+  #                  the emulator loses now and then while another processor changes what is where in the address space:
+  #                  that interrupt counts as being served for ever, and the processor's timer does not come any more;
   #   norandmaps     code at an address of its own in each process is translated anew in each: a program takes three times as
   #                  long to start. Nothing that is tested here rests on addresses being secret.
   ! chrt --reset-on-fork --rr 1 true 2>/dev/null || before=(chrt --reset-on-fork --rr 1)
@@ -43,7 +46,7 @@ machine_arguments() {
     -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd"
     -append "console=ttyS0 intel_iommu=on panic=-1 no_timer_check tsc=reliable norandmaps mitigations=off random.trust_cpu=on printk.devkmsg=on net.ifnames=0 lab.mode=$mode $LAB_APPEND"
     -global edu.dma_mask=0xffffffff
-    -device intel-iommu,intremap=on,device-iotlb=on,caching-mode=off)
+    -device intel-iommu,intremap=on,eim=on,device-iotlb=on,caching-mode=off)
 
   slot=2
   for port in nvme0 nvme1 e1000e virtio edu spare0 spare1 virtio1; do

@@ -68,7 +68,6 @@ public struct PCIBus: Sendable {
       classCode: UInt32(found.device_class) << 8 | UInt32(found.prog_if), revision: found.rev_id,
       vendorName: name(entry, BH_PCI_NAME_VENDOR), deviceName: name(entry, BH_PCI_NAME_DEVICE),
       className: name(entry, BH_PCI_NAME_CLASS), driver: tree.linkName("\(path)/driver"),
-      driverOverride: Binder.override(tree.attribute("\(path)/driver_override")),
       iommuGroup: tree.linkName("\(path)/iommu_group").flatMap { Int($0) },
       numaNode: tree.attribute("\(path)/numa_node").flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 },
       bars: BaseAddress.parse(tree.attribute("\(path)/resource") ?? ""),

@@ -14,8 +14,6 @@ public struct PCIDevice: Sendable, Equatable {
   public var className: String
   /// The kernel driver that has the device.
   public var driver: String?
-  /// What `driver_override` says.
-  public var driverOverride: String?
   public var iommuGroup: Int?
   public var numaNode: Int?
   /// The BARs that exist.

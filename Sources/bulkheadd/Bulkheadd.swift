@@ -80,6 +80,19 @@ struct Bulkheadd: ParsableCommand {
   @Flag(help: "With --check-config: print mistakes, devices and drivers as JSON.")
   var json = false
 
+  @Flag(
+    help: """
+      Give back every device that an earlier bulkheadd has left behind, and leave: for when bulkheadd cannot start any \
+      more. Not while a disk is mounted.
+      """)
+  var giveBack = false
+
+  @Flag(help: "With --give-back: disks that are in use, too; what is not written yet is lost.")
+  var force = false
+
+  @Option(name: .customLong(BindingProcess.option), help: .private)
+  var order: String?
+
   @Flag(help: "Print the state machines as Markdown, and leave.")
   var printProtocols = false
 
@@ -87,6 +100,7 @@ struct Bulkheadd: ParsableCommand {
     guard Logger.Level(rawValue: logLevel) != nil else {
       throw ValidationError("'\(logLevel)' is no log level")
     }
+    if force, !giveBack { throw ValidationError("--force belongs to --give-back") }
     if json, !checkConfig { throw ValidationError("--json belongs to --check-config") }
     let drivers = driverDir.map { ("--driver-dir", String?.some($0)) }
     let files = [("--config", config), ("--runtime-dir", runtimeDir), ("--socket", socket)]
@@ -125,6 +139,7 @@ struct Bulkheadd: ParsableCommand {
       print(DriverConversation.machine.markdown)
       return
     }
+    if let order { throw ExitCode(BindingProcess.run(order)) }
     let level = Logger.Level(rawValue: logLevel) ?? .info
     if JournalLogHandler.isConnected {
       LoggingSystem.bootstrap { _ in JournalLogHandler(level: level) }
@@ -148,7 +163,7 @@ struct Bulkheadd: ParsableCommand {
     paths.socket = socket
     paths.controlGroup = controlGroup
     let daemon = Daemon(loader: loader, paths: paths, log: Logger(label: "bulkheadd"), version: bulkheadVersion)
-    throw ExitCode(daemon.run())
+    throw ExitCode(giveBack ? daemon.giveBackAll(force: force) : daemon.run())
   }
 }
 

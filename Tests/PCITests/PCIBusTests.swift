@@ -17,7 +17,7 @@ import Testing
     #expect(device.vendorName == "Red Hat, Inc.")
     #expect(device.deviceName == "QEMU NVM Express Controller")
     #expect(device.className == "Non-Volatile memory controller")
-    #expect(device.driver == "nvme" && device.driverOverride == nil)
+    #expect(device.driver == "nvme")
     #expect(device.iommuGroup == 14 && device.numaNode == nil)
     #expect(device.bars == [BaseAddress(index: 0, start: 0xfe00_0000, size: 0x4000, flags: 0x140204)])
     #expect(device.resetMethods == ["flr", "bus"])

@@ -226,7 +226,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     PCIDevice(
       address: try #require(PCIAddress(address)), vendorID: 0x1b36, deviceID: 0x0010, subsystemVendorID: 0,
       subsystemID: 0, classCode: 0x01_0802, revision: 0, vendorName: "", deviceName: "", className: "", driver: nil,
-      driverOverride: nil, iommuGroup: 1, numaNode: nil, bars: [], hasBridgeHeader: false,
+      iommuGroup: 1, numaNode: nil, bars: [], hasBridgeHeader: false,
       capabilities: Capabilities(), resetMethods: [])
   }
 

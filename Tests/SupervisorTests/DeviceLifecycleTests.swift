@@ -103,6 +103,87 @@ import Testing
     #expect(life.controller.reason == "")
   }
 
+  /// The kernel binds and unbinds in its own time; meanwhile the operator and the device go on.
+  @Test func aStopDoesNotWaitForABroker() {
+    let life = Life()
+    life.actions.isKernelSlow = true
+    life.controller.appeared()
+    #expect(life.controller.start() && life.controller.state == .preparing)
+    #expect(!life.controller.start() && !life.controller.restart())
+    #expect(life.controller.stop() && life.controller.state == .preparingToStop)
+    life.actions.kernelFinishes()
+    #expect(life.controller.state == .releasing)
+    #expect(!life.controller.stop() && !life.controller.start())
+    life.actions.kernelFinishes()
+    #expect(life.controller.state == .idle)
+    #expect(life.actions.taken() == ["prepare", "release"])
+    #expect(life.actions.unexpectedEvents.isEmpty)
+  }
+
+  @Test(arguments: [
+    PrepareOutcome.refused([Refusal(code: "in-use", message: "it is mounted", hint: "", overridable: true)]),
+    PrepareOutcome.failed(Failure("pci-bind", "bind it")),
+  ]) func aStopOfAStartThatComesToNothing(_ outcome: PrepareOutcome) {
+    let life = Life()
+    life.actions.isKernelSlow = true
+    life.actions.prepareOutcome = outcome
+    life.controller.appeared()
+    life.controller.start()
+    life.controller.stop()
+    life.actions.kernelFinishes()
+    // What may be half bound is given back.
+    if case .failed = outcome { life.actions.kernelFinishes() }
+    #expect(life.controller.state == .idle)
+    #expect(life.actions.unexpectedEvents.isEmpty)
+  }
+
+  @Test func aDeviceThatGoesWhileTheKernelBindsItIsDiscarded() {
+    let life = Life()
+    life.actions.isKernelSlow = true
+    life.controller.appeared()
+    life.controller.start()
+    life.controller.disappeared()
+    #expect(life.controller.state == .preparing)
+    life.actions.kernelFinishes()
+    #expect(life.controller.state == .removing)
+    life.controller.brokerEnded("it was killed")
+    #expect(life.controller.state == .discarding)
+    life.actions.kernelFinishes()
+    #expect(life.controller.state == .absent)
+    #expect(life.actions.taken() == ["prepare", "startBroker", "closeOutlet", "killBroker", "release gone"])
+    #expect(life.actions.unexpectedEvents.isEmpty)
+  }
+
+  @Test func aDeviceThatGoesWhileItIsGivenBackIsAbsent() {
+    let life = Life()
+    life.run()
+    life.controller.stop()
+    life.controller.driverEnded("", byItself: true)
+    life.controller.quiesced()
+    life.actions.isKernelSlow = true
+    life.controller.brokerEnded("")
+    life.controller.disappeared()
+    #expect(life.controller.state == .releasing)
+    life.actions.kernelFinishes()
+    #expect(life.controller.state == .absent)
+    // That was of the one that is gone.
+    life.controller.appeared()
+    life.controller.start()
+    life.actions.kernelFinishes()
+    #expect(life.controller.state == .startingBroker)
+    #expect(life.actions.unexpectedEvents.isEmpty)
+  }
+
+  @Test func whatWasLeftTakenAndIsNotWantedIsGivenBack() {
+    let life = Life()
+    life.controller.appeared()
+    life.controller.giveBack()
+    #expect(life.controller.state == .idle && life.actions.taken() == ["release"])
+    life.actions.releaseFailure = Failure("pci-release", "give it back")
+    life.controller.giveBack()
+    #expect(life.controller.state == .failed)
+  }
+
   @Test func aRefusalLeavesTheDevice() {
     let life = Life()
     life.actions.prepareOutcome = .refused([

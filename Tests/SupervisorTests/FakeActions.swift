@@ -8,6 +8,9 @@ final class FakeActions: DeviceActions {
   var calls: [String] = []
   var transitions: [String] = []
   var unexpectedEvents: [String] = []
+  /// What is prepared or released waits for ``kernelFinishes()``.
+  var isKernelSlow = false
+  private var underWay: [() -> Void] = []
   var prepareOutcome = PrepareOutcome.ready
   var releaseFailure: Failure?
   var brokerFailure: Failure?
@@ -15,15 +18,22 @@ final class FakeActions: DeviceActions {
   var deadline: Nanoseconds?
   var now: Nanoseconds = 0
 
-  func prepare() -> PrepareOutcome {
+  func prepare(_ done: @escaping (PrepareOutcome) -> Void) {
     calls.append("prepare")
-    return prepareOutcome
+    finish { [self] in done(prepareOutcome) }
   }
 
-  func release(isGone: Bool) -> Failure? {
+  func release(isGone: Bool, _ done: @escaping (Failure?) -> Void) {
     calls.append(isGone ? "release gone" : "release")
-    return releaseFailure
+    finish { [self] in done(releaseFailure) }
   }
+
+  private func finish(_ step: @escaping () -> Void) {
+    if isKernelSlow { underWay.append(step) } else { step() }
+  }
+
+  /// The kernel does what it was asked for first.
+  func kernelFinishes() { underWay.removeFirst()() }
 
   func startBroker() throws(Failure) {
     calls.append("startBroker")

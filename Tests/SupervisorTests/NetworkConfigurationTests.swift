@@ -156,7 +156,7 @@ extension Mistake {
     let device = PCIDevice(
       address: try #require(PCIAddress("0000:03:00.0")), vendorID: 0x8086, deviceID: 0x10d3, subsystemVendorID: 0,
       subsystemID: 0, classCode: 0x02_0000, revision: 0, vendorName: "", deviceName: "", className: "", driver: nil,
-      driverOverride: nil, iommuGroup: 1, numaNode: nil, bars: [], hasBridgeHeader: false,
+      iommuGroup: 1, numaNode: nil, bars: [], hasBridgeHeader: false,
       capabilities: Capabilities(), resetMethods: [])
     #expect(configuration.assignments(of: [device], log: log).isEmpty == false)
     #expect(log.issues.first?.message.contains("\"outlet.socket\" is a key of block devices") == true)

@@ -10,7 +10,7 @@ func machine(_ functions: (address: String, vendor: UInt16, device: UInt16, clas
     PCIDevice(
       address: PCIAddress($0.address)!, vendorID: $0.vendor, deviceID: $0.device, subsystemVendorID: 0, subsystemID: 0,
       classCode: $0.classCode, revision: 0, vendorName: "V", deviceName: "D", className: "C", driver: nil,
-      driverOverride: nil, iommuGroup: nil, numaNode: nil, bars: [], hasBridgeHeader: false,
+      iommuGroup: nil, numaNode: nil, bars: [], hasBridgeHeader: false,
       capabilities: Capabilities(), resetMethods: [])
   }
 }

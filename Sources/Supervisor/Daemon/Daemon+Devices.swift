@@ -5,27 +5,6 @@ import Platform
 
 /// Which devices there are, and which of them are ours.
 extension Daemon {
-  /// Cleans up after a supervisor that did not end in order. What is configured keeps its record and its block devices,
-  /// and is taken up by its session; everything else is given back.
-  func recover(_ assignments: [Assignment]) {
-    host.files.forgetAll(except: Set(assignments.map(\.address)))
-    for name in host.groups?.leftovers() ?? [] { host.groups?.remove(name) }
-    for record in host.state.loadAll() where !assignments.contains(where: { $0.address == record.address }) {
-      log.notice("an earlier supervisor left \(record.address) behind; giving it back")
-      for unit in record.units {
-        if let link = unit.link { FileText.remove(link) }
-        do throws(Failure) { try NBDControl().disconnect(index: unit.nbd) } catch { log.warning("\(error)") }
-      }
-      if let interface = record.interface {
-        do throws(Failure) { try NetworkInterface.delete(interface) } catch { log.warning("\(error)") }
-      }
-      do throws(Failure) {
-        for binding in record.bindings { try host.binder.release(binding) }
-        host.state.remove(record.address)
-      } catch { log.error("\(error)") }
-    }
-  }
-
   /// Makes sessions for all devices that the configuration names, and starts those that it wants started.
   func adopt(_ assignments: [Assignment], _ devices: [PCIDevice]) {
     for assignment in assignments {
@@ -45,7 +24,7 @@ extension Daemon {
       session.controller.appeared()
       startIfWanted(session)
       // Left taken by an earlier supervisor, and not wanted now.
-      if session.state == .idle, session.isLeftTaken { _ = session.release(isGone: false) }
+      if session.state == .idle, session.isLeftTaken { session.controller.giveBack() }
     }
   }
 
@@ -255,15 +234,18 @@ extension Daemon {
     isStopping = true
     notification.send("STOPPING=1")
     log.notice("stopping: every device is given back")
-    let held = orderedSessions.filter { !$0.state.isFree }
-    var left = held.count
-    guard left > 0 else { return loop.stop() }
-    for session in held {
+    leaving = orderedSessions.filter { !$0.state.isFree }.count
+    for session in orderedSessions where !session.state.isFree {
       for use in session.outlet?.uses() ?? [] { session.log.error("\(use) while it is taken away: data may be lost") }
-      stop(session) { [loop] in
-        left -= 1
-        if left == 0 { loop.stop() }
+      stop(session) { [weak self] in
+        self?.leaving -= 1
+        self?.endIfAllIsGivenBack()
       }
     }
+    endIfAllIsGivenBack()
+  }
+
+  func endIfAllIsGivenBack() {
+    if isStopping, leaving == 0, returning.isEmpty { loop.stop() }
   }
 }

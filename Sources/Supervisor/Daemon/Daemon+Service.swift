@@ -181,8 +181,8 @@ extension DeviceLifecycle.State {
   /// On the way out of our hands.
   fileprivate var isEnding: Bool {
     switch self {
-    case .stoppingDriver, .quiescingToStop, .stoppingBroker, .tearingDown, .releasing, .removing, .discarding,
-      .abandoning, .withdrawing, .returning:
+    case .preparingToStop, .stoppingDriver, .quiescingToStop, .stoppingBroker, .tearingDown, .releasing, .removing,
+      .discarding, .abandoning, .withdrawing, .returning:
       true
     default: false
     }

@@ -40,6 +40,14 @@ public final class Daemon {
   private var isHandingOver = false
   /// Whether the configuration is about to be read for a device that is not ours.
   var isLookingAgain = false
+  /// Devices that an earlier supervisor has left, and that the kernel is getting back.
+  var returning: Set<PCIAddress> = []
+  /// Devices that are not given back yet, while we are stopping.
+  var leaving = 0
+  private enum Start { case underWay, waitingForTheKernel, told }
+  private var start = Start.underWay
+  /// How long whoever waits for our start waits for the kernel, which takes devices from its drivers meanwhile.
+  private let startPatience: Nanoseconds = 20_000_000_000
   /// Devices that have come and were not looked at yet.
   var arrivals: Set<PCIAddress> = []
 
@@ -93,8 +101,10 @@ public final class Daemon {
       }
       adopt(assignments, devices)
       watchStart()
-      notification.send("READY=1\nSTATUS=\(statusLine)")
       startWatchdog()
+      start = .waitingForTheKernel
+      tellIfReady()
+      loop.after(startPatience) { [weak self] in self?.tellIfReady(waiting: false) }
       try loop.run()
       server?.close()
       if isHandingOver { return Self.handOverStatus }
@@ -113,7 +123,7 @@ public final class Daemon {
     return status
   }
 
-  private func makeFolders() throws(Failure) {
+  func makeFolders() throws(Failure) {
     for path in [host.paths.runtime, host.paths.state] {
       let error = FileText.makeDirectories(path, mode: host.isPrivileged ? 0o755 : 0o700)
       guard error == 0 else {
@@ -141,13 +151,13 @@ public final class Daemon {
     return try host.bus.devices()
   }
 
-  private func takeLock() throws(Failure) {
+  func takeLock() throws(Failure) {
     let file = open(host.paths.lock, lockFlags, 0o600)
     guard file >= 0 else { throw Failure("lock", "open \(host.paths.lock)", errno: errno) }
     let held = Descriptor(owning: file)
     try checked(
       bh_lock_file(held.number), "lock", "lock \(host.paths.lock)",
-      hint: "is another bulkheadd running? it has its own --runtime-dir")
+      hint: "is another bulkheadd running? stop it, or use another --runtime-dir")
     lock = consume held
   }
 
@@ -223,6 +233,20 @@ public final class Daemon {
     loop.stop()
   }
 
+  /// Once each device is with vfio-pci, or will not be, what comes after us in the boot finds the interfaces; and what was
+  /// left by an earlier supervisor is back with its driver.
+  func tellIfReady(waiting: Bool = true) {
+    guard start == .waitingForTheKernel, !isStopping else { return }
+    let pending = sessions.values.filter(\.state.isWithKernel).map(\.address) + returning
+    guard pending.isEmpty || !waiting else { return }
+    if !pending.isEmpty {
+      let names = pending.sorted().map(\.description).joined(separator: ", ")
+      log.warning("started, although the kernel is still busy with \(names)")
+    }
+    start = .told
+    notification.send("READY=1\nSTATUS=\(statusLine)")
+  }
+
   private func startWatchdog() {
     guard let interval = ServiceNotification.watchdogInterval else { return }
     loop.after(interval, every: interval) { [notification] in notification.send("WATCHDOG=1") }
@@ -257,7 +281,8 @@ public final class Daemon {
 
   func publish(_ event: Service.Event) {
     for call in monitors.values { call.send(Service.EventReply(event: event)) }
-    if event.kind == "state", !isStopping { notification.send("STATUS=\(statusLine)") }
+    guard event.kind == "state", !isStopping else { return }
+    if start == .told { notification.send("STATUS=\(statusLine)") } else { tellIfReady() }
   }
 
   private func heldMembers(of group: Int) -> Set<PCIAddress> {

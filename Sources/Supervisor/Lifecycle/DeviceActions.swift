@@ -13,11 +13,13 @@ public enum PrepareOutcome: Sendable {
 /// What a device's life does to the world. The controller decides, this acts: the real one has processes, sysfs and
 /// netlink behind it; tests have none.
 public protocol DeviceActions: AnyObject {
-  /// Checks, binds, and makes the control group and the socket.
-  func prepare() -> PrepareOutcome
-  /// Gives the device back and removes everything that ``prepare()`` made. Safe where there is nothing.
-  /// - Parameter isGone: the device is no longer there.
-  func release(isGone: Bool) -> Failure?
+  /// Checks, binds, and makes the control group and the socket; then, perhaps later, calls `done`.
+  func prepare(_ done: @escaping (PrepareOutcome) -> Void)
+  /// Gives the device back and removes everything that ``prepare(_:)`` made. Safe where there is nothing.
+  /// - Parameters:
+  ///   - isGone: the device is no longer there.
+  ///   - done: called, perhaps later, with what went wrong.
+  func release(isGone: Bool, _ done: @escaping (Failure?) -> Void)
 
   func startBroker() throws(Failure)
   func askBrokerToStop()

@@ -8,7 +8,17 @@ extension DeviceController {
   }
 
   public func disappeared(_ reason: String = "the device was removed") {
-    if permits(.disappeared) { send(.disappeared, reason) }
+    if permits(.disappeared) {
+      disappearance = nil
+      send(.disappeared, reason)
+    } else if state.isWithKernel {
+      disappearance = reason
+    }
+  }
+
+  /// A device that an earlier supervisor has left taken, and that is not wanted.
+  public func giveBack() {
+    if permits(.giveBack) { send(.giveBack) }
   }
 
   /// - Returns: false where there is nothing to start from this state.

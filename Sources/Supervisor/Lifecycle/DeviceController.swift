@@ -36,6 +36,8 @@ public final class DeviceController {
   private var delay: Nanoseconds = 0
   var hasBroker = false
   var hasDriver = false
+  /// Why the device is gone, where that was heard while the kernel was binding or unbinding it: that is waited for.
+  var disappearance: String?
   /// The driver was sent SIGKILL, or the broker was told already that it is gone.
   private var isDriverKilled = false
 
@@ -100,6 +102,7 @@ public final class DeviceController {
       step(next.event, next.reason)
     }
     isBusy = false
+    if let disappearance, permits(.disappeared) { disappeared(disappearance) }
   }
 
   private func step(_ event: Event, _ reason: String) {
@@ -119,7 +122,7 @@ public final class DeviceController {
 
   private func enter(_ state: State) {
     switch state {
-    case .absent, .idle, .refused, .running, .quarantined, .failed: break
+    case .absent, .idle, .refused, .running, .quarantined, .failed, .preparingToStop: break
     case .preparing: prepare()
     case .startingBroker: startBroker()
     case .startingDriver: startDriver()
@@ -141,9 +144,11 @@ public final class DeviceController {
       killAll()
     case .reaping, .abandoning, .withdrawing: killAll()
     case .releasing, .discarding, .returning:
-      let failure = actions.release(isGone: state == .discarding)
-      if let failure { self.failure = failure }
-      send(failure == nil ? .released : .releaseFailed, failure?.description ?? "")
+      actions.release(isGone: state == .discarding) { [weak self] failure in
+        guard let self else { return }
+        if let failure { self.failure = failure }
+        self.send(failure == nil ? .released : .releaseFailed, failure?.description ?? "")
+      }
     }
   }
 
@@ -151,7 +156,11 @@ public final class DeviceController {
     refusals = []
     failure = nil
     wasConfigured = false
-    switch actions.prepare() {
+    actions.prepare { [weak self] in self?.prepared($0) }
+  }
+
+  private func prepared(_ outcome: PrepareOutcome) {
+    switch outcome {
     case .ready: send(.prepared)
     case .refused(let refusals):
       self.refusals = refusals

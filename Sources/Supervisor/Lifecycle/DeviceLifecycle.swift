@@ -14,6 +14,8 @@ public enum DeviceLifecycle {
     case refused
     /// Binding, control group, socket.
     case preparing
+    /// As preparing; the device is given back as soon as the kernel has let it go.
+    case preparingToStop
     case startingBroker
     case startingDriver
     case running
@@ -67,6 +69,8 @@ public enum DeviceLifecycle {
     case start
     case stop
     case restart
+    /// The supervisor at its start: the device was left taken, and nobody wants it.
+    case giveBack
     case prepared
     case refused
     case prepareFailed
@@ -107,6 +111,7 @@ public enum DeviceLifecycle {
       .init(.idle, .start, .preparing),
       .init(.idle, .restart, .preparing),
       .init(.idle, .disappeared, .absent),
+      .init(.idle, .giveBack, .releasing),
       .init(.refused, .start, .preparing),
       .init(.refused, .restart, .preparing),
       .init(.refused, .stop, .idle),
@@ -123,6 +128,10 @@ public enum DeviceLifecycle {
       .init(.preparing, .prepared, .startingBroker),
       .init(.preparing, .refused, .refused),
       .init(.preparing, .prepareFailed, .failed),
+      .init(.preparing, .stop, .preparingToStop),
+      .init(.preparingToStop, .prepared, .releasing),
+      .init(.preparingToStop, .refused, .idle),
+      .init(.preparingToStop, .prepareFailed, .releasing),
       .init(.startingBroker, .brokerConfigured, .startingDriver),
       .init(.startingBroker, .deadline, .reaping),
       .init(.startingBroker, .startFailed, .withdrawing),
@@ -240,6 +249,14 @@ extension DeviceLifecycle.State {
   public var isResting: Bool {
     switch self {
     case .absent, .idle, .refused, .running, .quarantined, .failed: true
+    default: false
+    }
+  }
+
+  /// The kernel binds or unbinds the device, or may do so.
+  var isWithKernel: Bool {
+    switch self {
+    case .preparing, .preparingToStop, .releasing, .returning: true
     default: false
     }
   }

@@ -3,7 +3,7 @@ import Platform
 
 /// Taking a device, and giving it back.
 extension DeviceSession {
-  func prepare() -> PrepareOutcome {
+  func prepare(_ done: @escaping (PrepareOutcome) -> Void) {
     takeUpPending()
     do throws(Failure) {
       if let assignment { source.update(assignment.hardware) }
@@ -11,20 +11,21 @@ extension DeviceSession {
       if refusals.isEmpty { refusals = try chooseOutlet().claim() }
       guard refusals.isEmpty else {
         // An earlier supervisor may have left it taken.
-        if isLeftTaken, let failure = release(isGone: false) { return .failed(failure) }
-        return .refused(refusals)
+        guard isLeftTaken else { return done(.refused(refusals)) }
+        return release(isGone: false) { failure in done(failure.map(PrepareOutcome.failed) ?? .refused(refusals)) }
       }
-      try take()
-      return .ready
-    } catch {
-      report(error)
-      if let undone = release(isGone: false) { report(undone) }
-      return .failed(error)
+    } catch { return withdraw(error, done) }
+    source.take { [weak self] failure in
+      guard let self else { return }
+      do throws(Failure) {
+        if let failure { throw failure }
+        try self.open()
+      } catch { return self.withdraw(error, done) }
+      done(.ready)
     }
   }
 
-  private func take() throws(Failure) {
-    try source.take()
+  private func open() throws(Failure) {
     if let groups = host.groups {
       try groups.make("\(address)", limits: controller.settings.limits)
       for complaint in groups.takeComplaints() { log.warning("\(complaint)") }
@@ -33,20 +34,33 @@ extension DeviceSession {
     try chooseOutlet().open()
   }
 
+  /// Undoes what was done before the failure.
+  private func withdraw(_ failure: Failure, _ done: @escaping (PrepareOutcome) -> Void) {
+    report(failure)
+    release(isGone: false) { [weak self] undone in
+      if let undone { self?.report(undone) }
+      done(.failed(failure))
+    }
+  }
+
   /// For NBD clients.
   var socketPath: String { "\(host.paths.outletSockets)/\(name).sock" }
 
-  func release(isGone: Bool) -> Failure? {
+  func release(isGone: Bool, _ done: @escaping (Failure?) -> Void) {
     outlet?.remove()
     outlet = nil
     host.files.forgetAll(of: address, because: "the device is given back")
     forgetCounters()
     host.groups?.remove("\(address)")
-    // The record of what could not be given back stays, for the next try.
-    if let failure = source.release(isGone: isGone) { return failure }
-    record = StateRecord(address: address)
-    host.state.remove(address)
-    takeUpPending()
-    return nil
+    source.release(isGone: isGone) { [weak self] failure in
+      guard let self else { return }
+      // The record of what could not be given back stays, for the next try.
+      if failure == nil {
+        self.record = StateRecord(address: self.address)
+        self.host.state.remove(self.address)
+        self.takeUpPending()
+      }
+      done(failure)
+    }
   }
 }

@@ -28,7 +28,7 @@ final class Host {
   let paths: Paths
   let tree: KernelTree
   let bus: PCIBus
-  let binder: Binder
+  let bindings: BindingQueue
   let safety: SafetyCheck
   let state: StateFolder
   /// What systemd keeps for the next supervisor.
@@ -64,7 +64,7 @@ final class Host {
     diskGroup = isPrivileged ? SocketGroup.number(of: "disk") : -1
     tree = KernelTree()
     bus = PCIBus(tree: tree)
-    binder = Binder(sysfs: tree)
+    bindings = BindingQueue(loop: loop)
     safety = SafetyCheck(tree: tree)
     state = StateFolder(path: paths.state)
   }

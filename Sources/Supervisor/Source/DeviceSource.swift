@@ -22,12 +22,14 @@ protocol DeviceSource: AnyObject {
   /// Looks at the device anew and makes sure that nobody else has it.
   /// - Returns: what forbids to take it; empty if nothing does.
   func claim() throws(Failure) -> [Refusal]
-  /// Makes the device ready for a broker. What was done before an error is undone by ``release(isGone:)``.
-  func take() throws(Failure)
+  /// Makes the device ready for a broker, and calls `done`, perhaps later: with what went wrong, or nil. What was done
+  /// before a failure is undone by ``release(isGone:_:)``.
+  func take(_ done: @escaping (Failure?) -> Void)
   /// Gives the device back. Safe where there is nothing to give back.
-  /// - Parameter isGone: the device is no longer there.
-  /// - Returns: the first thing that went wrong; the rest is done all the same.
-  func release(isGone: Bool) -> Failure?
+  /// - Parameters:
+  ///   - isGone: the device is no longer there.
+  ///   - done: called, perhaps later, with the first thing that went wrong; the rest is done all the same.
+  func release(isGone: Bool, _ done: @escaping (Failure?) -> Void)
 
   /// The file name of the executable that can be its broker.
   var brokerName: String { get }

@@ -89,7 +89,7 @@ final class EmulatedSource: DeviceSource {
         : "give each device a file of its own, or all of them readonly=on", overridable: false)
   }
 
-  func take() throws(Failure) {
+  func take(_ done: @escaping (Failure?) -> Void) {
     taken = wanted
     // Block devices that an earlier supervisor has left are those of another disk, or of memory that is gone.
     let isOther = session.record.medium != wanted.options.file || wanted.options.file == nil
@@ -99,12 +99,13 @@ final class EmulatedSource: DeviceSource {
     }
     session.record.medium = wanted.options.file
     session.log.info("emulated: \(wanted.options)")
+    done(nil)
   }
 
-  func release(isGone: Bool) -> Failure? {
+  func release(isGone: Bool, _ done: @escaping (Failure?) -> Void) {
     closeMedium()
     taken = nil
-    return nil
+    done(nil)
   }
 
   private func closeMedium() {

@@ -57,39 +57,48 @@ final class FunctionSource: DeviceSource {
     return refusals
   }
 
-  func take() throws(Failure) {
-    guard let device else { throw Failure("pci-no-device", "find \(address)") }
-    let missing = ["vfio-pci", "vfio_iommu_type1"].compactMap { KernelModule.load($0) }
-    if !FileText.exists("/sys/bus/pci/drivers/vfio-pci") {
-      throw Failure("vfio-missing", "find the driver vfio-pci", hint: missing.first ?? "modprobe vfio-pci")
-    }
+  func take(_ done: @escaping (Failure?) -> Void) {
+    guard let device else { return done(Failure("pci-no-device", "find \(address)")) }
     let held = device.iommuGroup.map { host.heldMembers($0) } ?? []
     let members = IOMMUGroup(of: device, among: others)?.bindable ?? [device]
     let wanted = members.map(\.address).filter { $0 == address || held.contains($0) }
     // A record that is there already is the truth: by now vfio-pci looks like the device's own driver.
-    var bindings = session.record.bindings.filter { wanted.contains($0.address) }
-    for member in wanted where !bindings.contains(where: { $0.address == member }) {
-      bindings.append(try host.binder.prepare(member))
+    let known = session.record.bindings.filter { wanted.contains($0.address) }
+    let unknown = wanted.filter { address in !known.contains { $0.address == address } }
+    guard !unknown.isEmpty else { return bind(known, done) }
+    submit(BindingOrder(preparing: unknown)) { [weak self] answer in
+      if let failure = answer.failures.first { return done(failure) }
+      self?.bind(known + answer.records, done)
     }
-    session.record.bindings = bindings
-    try host.state.save(session.record)
-    try host.binder.bindAll(bindings)
-    let names = bindings.map { "\($0.address) (former driver: \($0.formerDriver ?? "none"))" }
-    session.log.info("bound to vfio-pci: \(names.joined(separator: ", "))")
   }
 
-  func release(isGone: Bool) -> Failure? {
-    var first: Failure?
-    for binding in session.record.bindings where !(isGone && binding.address == address) {
-      do throws(Failure) {
-        try host.binder.release(binding)
-        session.log.info("given back: \(binding.address) (\(binding.formerDriver ?? "no driver"))")
-      } catch {
-        session.report(error)
-        first = first ?? error
+  /// Binds them once there is a record of how they were.
+  private func bind(_ bindings: [BindingRecord], _ done: @escaping (Failure?) -> Void) {
+    session.record.bindings = bindings
+    do throws(Failure) { try host.state.save(session.record) } catch { return done(error) }
+    submit(BindingOrder(.bind, bindings)) { [weak self] answer in
+      if answer.failures.isEmpty {
+        let names = bindings.map { "\($0.address) (former driver: \($0.formerDriver ?? "none"))" }
+        self?.session.log.info("bound to vfio-pci: \(names.joined(separator: ", "))")
       }
+      done(answer.failures.first)
     }
-    return first
+  }
+
+  func release(isGone: Bool, _ done: @escaping (Failure?) -> Void) {
+    let bindings = session.record.bindings.filter { !(isGone && $0.address == address) }
+    guard !bindings.isEmpty else { return done(nil) }
+    submit(BindingOrder(.release, bindings)) { [weak self] answer in
+      for binding in answer.records {
+        self?.session.log.info("given back: \(binding.address) (\(binding.formerDriver ?? "no driver"))")
+      }
+      for failure in answer.failures { self?.session.report(failure) }
+      done(answer.failures.first)
+    }
+  }
+
+  private func submit(_ order: BindingOrder, _ done: @escaping (BindingAnswer) -> Void) {
+    host.bindings.submit(order, slow: { [weak self] in self?.session.tell("binding", .warning, $0) }, done: done)
   }
 
   var brokerName: String { "bulkhead-broker" }

@@ -342,6 +342,11 @@ removes() {
 purges() {
   collects
   umount "$data"
+  # bulkheadd cannot start any more, and has left everything behind.
+  echo 'nonsense' >>/etc/bulkhead/bulkhead.toml
+  systemctl kill --signal=KILL --kill-who=main bulkhead
+  eventually 20 systemctl is-failed bulkhead
+  [ "$(driver_of "$disk0")" = vfio-pci ] || fail "$disk0 is with $(driver_of "$disk0") already"
   apt_get purge bulkhead
   collects_no_more
   [ "$(driver_of "$disk0")" = nvme ] || fail "$disk0 is with $(driver_of "$disk0")"

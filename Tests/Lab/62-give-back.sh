@@ -43,6 +43,7 @@ in_use() {
 check "not a disk that is mounted, nor anything else then" in_use
 
 given_back() {
+  local left
   umount "$LAB_WORK/mnt"
   bulkheadd --give-back 2>&1 | tee "$LAB_WORK/out"
   grep -F '2 devices were given back' "$LAB_WORK/out"
@@ -51,6 +52,8 @@ given_back() {
   [ "$(driver_of "$disk0") $(driver_of "$nic")" = "nvme e1000e" ] || fail "$(driver_of "$disk0") $(driver_of "$nic")"
   [ ! -e /dev/bulkhead/scratch ] || fail "the link is left"
   [ ! -e /sys/class/net/bh0 ] || fail "the interface is left"
+  left=$(find /run/bulkhead -type s)
+  [ -z "$left" ] || fail "sockets are left: $left"
   [ -z "$(ls /run/bulkhead/state)" ] || fail "left: $(ls /run/bulkhead/state)"
   eventually 10 test -b "$(kernel_block_device "$disk0")"
   mount "$(kernel_block_device "$disk0")" "$LAB_WORK/mnt"

@@ -242,13 +242,33 @@ keeps_master() {
   systemctl stop systemd-networkd
 }
 # bulkheadd is gone for good; its brokers and drivers are not.
-by_hand() {
+breaks() {
   mkdir -p /run/systemd/system/bulkhead.service.d
   printf '[Service]\nRestart=no\n' >/run/systemd/system/bulkhead.service.d/gone.conf
   systemctl daemon-reload
   systemctl kill -s KILL bulkhead
   eventually 10 systemctl is-failed bulkhead
   [ "$(driver_of "$disk0")" = vfio-pci ]
+}
+# works_again: as if nothing had been.
+works_again() {
+  rm -r /run/systemd/system/bulkhead.service.d
+  systemctl daemon-reload
+  configure "$(device_entry disk0 "$disk0")"
+  systemctl start bulkhead.socket bulkhead
+  eventually 30 is_in_state disk0 running
+}
+by_command() {
+  breaks
+  systemctl stop bulkhead.service bulkhead.socket
+  bulkheadd --give-back --control-group /bulkhead.slice/bulkhead-devices.service
+  [ -z "$(pids_of bulkhead-broker)" ] || fail "brokers run"
+  [ "$(driver_of "$disk0")" = nvme ] || fail "it is with $(driver_of "$disk0")"
+  [ ! -e /dev/bulkhead/disk0 ] || fail "the link is left"
+  works_again
+}
+by_hand() {
+  breaks
   systemctl stop bulkhead.service bulkhead.socket bulkhead-devices.service
   [ -z "$(pids_of bulkhead-broker)" ] || fail "brokers run"
   nbd-client -d "$(readlink -f /dev/bulkhead/disk0)"
@@ -262,16 +282,12 @@ by_hand() {
   done
   [ "$(driver_of "$disk0") $(driver_of "$nic")" = "nvme e1000e" ]
   eventually 10 test -b "$(kernel_block_device "$disk0")"
-  rm -r /run/systemd/system/bulkhead.service.d
-  systemctl daemon-reload
-  # And it is taken again as if nothing had been.
-  configure "$(device_entry disk0 "$disk0")"
-  systemctl start bulkhead.socket bulkhead
-  eventually 30 is_in_state disk0 running
+  works_again
 }
 check "limits and processors by systemctl set-property" tunes
 check "an interface stays in the bridge that the configuration says, beside networkd" keeps_master
 check "devices are given back by hand where bulkheadd is broken" by_hand
+check "or by one command" by_command
 
 ends() {
   systemctl reload bulkhead

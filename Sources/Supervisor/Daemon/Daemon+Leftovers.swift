@@ -44,6 +44,16 @@ extension Daemon {
     endIfAllIsGivenBack()
   }
 
+  /// Those on which nobody listens any more. To ask systemd's by a connection would start the next supervisor.
+  private func removeSockets() {
+    let bound = (FileText.contents("/proc/net/unix") ?? "").split(separator: "\n").compactMap { line in
+      line.split(separator: " ", maxSplits: 7).last
+    }
+    let folder = host.paths.outletSockets
+    let outlets = FileText.names(in: folder).filter { $0.hasSuffix(".sock") }.map { "\(folder)/\($0)" }
+    for path in outlets + [host.paths.service] where !bound.contains(path[...]) { FileText.remove(path) }
+  }
+
   /// Gives back everything that an earlier supervisor has left, and serves nothing: for when none can start any more.
   /// - Parameter force: disks too that are in use.
   /// - Returns: the process's exit status: 0 when nothing is left.
@@ -71,6 +81,7 @@ extension Daemon {
       endIfAllIsGivenBack()
       if !returning.isEmpty { try loop.run() }
       host.groups?.removeBase()
+      removeSockets()
       let left = host.state.loadAll().map { "\($0.address)" }
       guard left.isEmpty else {
         throw Failure(

@@ -128,7 +128,10 @@ public enum BindingProcess {
   /// Does what the order says.
   /// - Returns: the process's exit status: 0 when there is an answer, whatever it is, 64 where `text` is no order.
   public static func run(_ text: String) -> Int32 {
-    guard let order = try? JSON.decode(BindingOrder.self, from: text.utf8) else { return 64 }
+    guard let order = try? JSON.decode(BindingOrder.self, from: text.utf8) else {
+      fputs("bulkheadd: --\(option): this is no order of bulkheadd's\n", stderr)
+      return 64
+    }
     let answer: BindingAnswer
     if order.action == .bind, let failure = KernelModule.loadVFIO(sys: order.sys) {
       answer = BindingAnswer(failures: [failure])

@@ -255,7 +255,7 @@ public let interfaceDescription = #"""
     issues: []Issue
   )
 
-  # "kind" is state, violation, dma-fault, unit, interface, link, failure or configuration.
+  # "kind" is state, violation, dma-fault, unit, interface, link, binding, failure or configuration.
   type Event (
     time: int,
     kind: string,

@@ -128,7 +128,7 @@ public enum Service {
   public struct Event: Codable, Sendable, Equatable {
     /// Seconds since 1970.
     public var time: Int
-    /// `state`, `violation`, `dma-fault`, `unit`, `interface`, `link`, `failure` or `configuration`.
+    /// `state`, `violation`, `dma-fault`, `unit`, `interface`, `link`, `binding`, `failure` or `configuration`.
     public var kind: String
     public var address: String
     public var name: String?

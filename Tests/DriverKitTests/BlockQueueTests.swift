@@ -30,8 +30,12 @@ import Virtqueue
     #expect(request.type == .discard && request.sector == 0x1_0000_0000 && request.sectors == UInt64(UInt32.max))
   }
 
-  @Test(arguments: [(Int32(0), UInt8(0), UInt32(1032)), (EIO, 1, 8), (EOPNOTSUPP, 2, 8)])
-  func completes(errno: Int32, status: UInt8, length: UInt32) throws {
+  /// The last two are no device's: an errno of the driver's own that no device has, and no errno at all.
+  @Test(arguments: [
+    (Int32(0), UInt8(0), UInt32(1032), Int32(0)), (EIO, 1, 8, EIO), (ENODATA, 1, 8, ENODATA),
+    (EOPNOTSUPP, 2, 8, EOPNOTSUPP), (ENOENT, 1, 8, EIO), (1 << 17, 1, 8, EIO),
+  ])
+  func completes(errno: Int32, status: UInt8, length: UInt32, cause: Int32) throws {
     let world = try World()
     let device = world.makeDevice(world.grant, world.port)
     world.header(type: 0, tag: 0xabcd_ef01)
@@ -43,7 +47,7 @@ import Virtqueue
     device.queues[0].flush()
     let used = try #require(try world.guest.nextUsed())
     #expect(used.id == 0 && used.length == length)
-    #expect(world.statusWord == UInt64(status) | UInt64(errno) << 16 | 0xabcd_ef01 << 32)
+    #expect(world.statusWord == UInt64(status) | UInt64(cause) << 16 | 0xabcd_ef01 << 32)
     #expect(EventDescriptor.drain(world.call) == 1)
   }
 

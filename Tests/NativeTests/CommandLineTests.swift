@@ -51,6 +51,43 @@ import Testing
     #expect(command.output.contains("Usage: bulkheadctl "), "\(command.output)")
   }
 
+  /// Of bulkheadd: what was wrong, and with which option.
+  @Test(arguments: [
+    ("--config ''", "--config is empty"), ("--runtime-dir ''", "--runtime-dir is empty"),
+    ("--socket ''", "--socket is empty"), ("--libexec-dir ''", "--libexec-dir is empty"),
+    ("--driver-dir ''", "--driver-dir is empty"), ("--driver-dir /no/where", "there is no folder '/no/where'"),
+    ("--libexec-dir /dev/null", "there is no folder '/dev/null'"), ("--force", "--force belongs to --give-back"),
+    ("--json", "--json belongs to --check-config"), ("--log-level loud", "'loud' is no log level"),
+    ("--emulated nvme,size=1M,nonsense=1", "--emulated nvme,size=1M,nonsense=1: "),
+    ("--carry-out nonsense", "no order"),
+  ])
+  func wrongArgumentsOfTheDaemon(_ words: String, _ message: String) throws {
+    let command = try shell("\"$1\" \(words) 2>&1", NativeBuild.path("bulkheadd"))
+    #expect(command.status == 64)
+    #expect(command.output.contains(message), "\(command.output)")
+  }
+
+  /// A relative --runtime-dir is that of the folder in which the daemon was started.
+  @Test func aRelativeRuntimeFolder() throws {
+    let folder = "/tmp/native-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try FileManager.default.createDirectory(atPath: "\(folder)/here", withIntermediateDirectories: true)
+    let command = try shell(
+      """
+      cd "$1"
+      "$2" --emulated nvme,size=1M --config /dev/null --config-dir '' --runtime-dir here/run >log 2>&1 &
+      for turn in $(seq 200); do
+        [ ! -S here/run/io.bulkhead ] || break
+        sleep 0.05
+      done
+      ctl list --no-legend --socket here/run/io.bulkhead
+      kill $!
+      wait $!
+      """, folder, NativeBuild.path("bulkheadd"))
+    #expect(command.output.contains("nvme"), "\(command.output)")
+    #expect(command.status == 0)
+  }
+
   /// Options of every verb stand before it, behind it, and between the two words of a nested one.
   @Test(arguments: ["--json config check F", "config --json check F", "config check --json F", "config check F --json"])
   func optionsAnywhere(_ words: String) throws {

@@ -139,7 +139,10 @@ struct Bulkheadd: ParsableCommand {
       print(DriverConversation.machine.markdown)
       return
     }
-    if let order { throw ExitCode(BindingProcess.run(order)) }
+    if let order {
+      guard BindingProcess.run(order) else { throw ValidationError("--\(BindingProcess.option): this is no order") }
+      return
+    }
     let level = Logger.Level(rawValue: logLevel) ?? .info
     if JournalLogHandler.isConnected {
       LoggingSystem.bootstrap { _ in JournalLogHandler(level: level) }

@@ -126,12 +126,9 @@ public enum BindingProcess {
   public static let option = "carry-out"
 
   /// Does what the order says.
-  /// - Returns: the process's exit status: 0 when there is an answer, whatever it is, 64 where `text` is no order.
-  public static func run(_ text: String) -> Int32 {
-    guard let order = try? JSON.decode(BindingOrder.self, from: text.utf8) else {
-      fputs("bulkheadd: --\(option): this is no order of bulkheadd's\n", stderr)
-      return 64
-    }
+  /// - Returns: false where `text` is no order; else there is an answer, whatever it is.
+  public static func run(_ text: String) -> Bool {
+    guard let order = try? JSON.decode(BindingOrder.self, from: text.utf8) else { return false }
     let answer: BindingAnswer
     if order.action == .bind, let failure = KernelModule.loadVFIO(sys: order.sys) {
       answer = BindingAnswer(failures: [failure])
@@ -139,7 +136,7 @@ public enum BindingProcess {
       answer = order.carryOut()
     }
     print(String(decoding: JSON.encoded(answer), as: UTF8.self))
-    return 0
+    return true
   }
 
   /// What the process has printed by its end.

@@ -261,7 +261,7 @@ works_again() {
 by_command() {
   breaks
   systemctl stop bulkhead.service bulkhead.socket
-  bulkheadd --give-back --control-group /bulkhead.slice/bulkhead-devices.service
+  bulkheadd --give-back
   [ -z "$(pids_of bulkhead-broker)" ] || fail "brokers run"
   [ "$(driver_of "$disk0")" = nvme ] || fail "it is with $(driver_of "$disk0")"
   [ ! -e /dev/bulkhead/disk0 ] || fail "the link is left"

@@ -10,11 +10,15 @@ extension Daemon {
   /// is given back.
   func recover(_ assignments: [Assignment]) {
     host.files.forgetAll(except: Set(assignments.map(\.address)))
-    for name in host.groups?.leftovers() ?? [] { host.groups?.remove(name) }
+    if let groups = host.groups { endProcesses(in: groups) }
     for record in host.state.loadAll() where !assignments.contains(where: { $0.address == record.address }) {
       log.notice("an earlier supervisor left \(record.address) behind; giving it back")
       giveBack(record)
     }
+  }
+
+  private func endProcesses(in groups: ControlGroups) {
+    for name in groups.leftovers() { groups.remove(name) }
   }
 
   private func giveBack(_ record: StateRecord) {
@@ -74,13 +78,17 @@ extension Daemon {
           "in-use", "take away what is in use; nothing was touched",
           hint: "unmount it first; or --force, and lose what is not written yet")
       }
-      // Without a control group nothing of theirs runs.
-      host.groups = try? ControlGroups(runtime: host.paths.runtime, given: host.paths.controlGroup)
+      // It may have been the unit's or another one. What had no control group has ended with its bulkheadd.
+      let unit = host.paths.runtime == RuntimeFolder.system ? ControlGroups.ofUnit : nil
+      for place in [host.paths.controlGroup, unit, nil] {
+        guard let groups = try? ControlGroups(runtime: host.paths.runtime, given: place) else { continue }
+        endProcesses(in: groups)
+        groups.removeBase()
+      }
       isStopping = true
       recover([])
       endIfAllIsGivenBack()
       if !returning.isEmpty { try loop.run() }
-      host.groups?.removeBase()
       removeSockets()
       let left = host.state.loadAll().map { "\($0.address)" }
       guard left.isEmpty else {

@@ -11,6 +11,9 @@ import Platform
 /// (`--control-group`). Elsewhere the base is `/bulkhead`, and for a supervisor with a runtime folder of its own a group
 /// that is named after that: none takes another's for leftovers.
 final class ControlGroups {
+  /// The one that our systemd unit names (`--control-group` in packaging/systemd/bulkhead.service).
+  static let ofUnit = "/bulkhead.slice/bulkhead-devices.service"
+
   /// Absolute path.
   let base: String
   private var complaints: [String] = []
